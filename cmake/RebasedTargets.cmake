@@ -1,0 +1,47 @@
+# One library for each folder of src/: what a target does not link, its sources cannot include.
+include(GNUInstallDirs)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+find_program(REBASED_CCACHE ccache)
+if(REBASED_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${REBASED_CCACHE})
+endif()
+
+add_library(rebased_flags INTERFACE)
+target_compile_features(rebased_flags INTERFACE cxx_std_20)
+target_include_directories(rebased_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
+target_compile_options(rebased_flags INTERFACE
+  $<BUILD_INTERFACE:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual>
+  $<BUILD_INTERFACE:$<$<BOOL:${REBASED_WERROR}>:-Werror>>)
+if(REBASED_SANITIZE)
+  target_compile_options(rebased_flags INTERFACE
+    -fsanitize=${REBASED_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(rebased_flags INTERFACE -fsanitize=${REBASED_SANITIZE})
+endif()
+find_program(REBASED_MOLD mold)
+if(REBASED_MOLD)
+  target_link_options(rebased_flags INTERFACE $<BUILD_INTERFACE:-fuse-ld=mold>)
+endif()
+
+# rebased_library(NAME DEPENDS targets...): library rebased_NAME from the *.cc files beside the caller.
+# Sources are globbed with CONFIGURE_DEPENDS so that a new mixer or kernel is one new file.
+function(rebased_library name)
+  cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  add_library(rebased_${name} STATIC ${sources})
+  add_library(rebased::${name} ALIAS rebased_${name})
+  target_link_libraries(rebased_${name} PUBLIC rebased_flags ${arg_DEPENDS})
+  set_target_properties(rebased_${name} PROPERTIES EXPORT_NAME ${name})
+endfunction()
+
+# rebased_test(NAME DEPENDS targets...): GoogleTest executable NAME_tests from the *.cc files beside the caller.
+function(rebased_test name)
+  cmake_parse_arguments(arg "" "" "DEPENDS;LABELS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  add_executable(${name}_tests ${sources})
+  target_link_libraries(${name}_tests PRIVATE rebased_flags ${arg_DEPENDS} GTest::gmock GTest::gtest GTest::gtest_main)
+  target_include_directories(${name}_tests PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${name}_tests PRIVATE REBASED_TESTS_DIR="${PROJECT_SOURCE_DIR}/tests")
+  gtest_discover_tests(${name}_tests TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+endfunction()

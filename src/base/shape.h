@@ -1,0 +1,60 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+
+namespace rebased {
+
+// Extents of a dense row-major array, outermost first. At most kMaxRank dimensions; no dimensions is a scalar.
+class Shape {
+ public:
+  static constexpr int kMaxRank = 6;
+
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims);
+  explicit Shape(std::span<const int64_t> dims);
+
+  int rank() const { return rank_; }
+  int64_t operator[](int i) const { return dims_[i < 0 ? rank_ + i : i]; }  // negative counts from the end
+  int64_t& operator[](int i) { return dims_[i < 0 ? rank_ + i : i]; }
+  int64_t numel() const;
+  const int64_t* begin() const { return dims_.data(); }
+  const int64_t* end() const { return dims_.data() + rank_; }
+
+  Shape with(int dim, int64_t extent) const;  // a copy with one extent replaced
+  std::string str() const;                    // "[2, 17, 32]"
+  bool operator==(const Shape& other) const;
+
+ private:
+  std::array<int64_t, kMaxRank> dims_{};
+  int rank_ = 0;
+};
+
+// Binds symbolic dimension names (docs/notation.md) to extents and refuses what contradicts them:
+//   Dims d("quadratic_attention");
+//   d.check("q", q.shape(), "B T H Dk").check("v", v.shape(), "B T H Dv");
+//   d["Dv"]
+// Throws ShapeError "[quadratic_attention] v: expected [B T H Dv] with B=2 T=17 H=2, found [2, 16, 2, 64]".
+class Dims {
+ public:
+  explicit Dims(const char* op) : op_(op) {}
+  Dims& check(const char* name, const Shape& shape, const char* pattern);  // a number in the pattern is a fixed extent
+  int64_t operator[](std::string_view symbol) const;
+
+ private:
+  struct Entry {
+    std::string symbol;
+    int64_t extent;
+  };
+  const Entry* find(std::string_view symbol) const;
+  [[noreturn]] void fail(const char* name, const Shape& shape, const char* pattern) const;
+
+  const char* op_;
+  std::array<Entry, 12> entries_;
+  int count_ = 0;
+};
+
+}  // namespace rebased
