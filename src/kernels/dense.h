@@ -18,7 +18,7 @@ void rms_norm(int64_t N, int64_t C, const float* x, const float* weight, double 
 // Rows of C: numerically safe softmax.
 void softmax(int64_t N, int64_t C, const float* x, float* y) noexcept;
 
-enum class Unary : uint8_t { kSilu, kGelu, kRelu, kElu, kExp, kSquare, kTanh, kSigmoid };  // kGelu: exact, by erf
+enum class Unary : uint8_t { kSilu, kGelu, kRelu, kElu, kExp, kSquare, kTanh, kSigmoid, kSin };  // kGelu: exact, by erf
 void unary(Unary op, int64_t n, const float* x, float* y) noexcept;
 void scale_shift(int64_t n, const float* x, double scale, double shift, float* y) noexcept;  // y = scale x + shift
 
@@ -26,6 +26,11 @@ void scale_shift(int64_t n, const float* x, double scale, double shift, float* y
 enum class Broadcast : uint8_t { kSame, kRow, kColumn };  // b is [N, C], [C] or [N, 1]
 void add(int64_t N, int64_t C, const float* a, const float* b, Broadcast how, float* y) noexcept;
 void mul(int64_t N, int64_t C, const float* a, const float* b, Broadcast how, float* y) noexcept;
+
+void sum_rows(int64_t N, int64_t C, const float* x, float* y) noexcept;  // y[N]
+
+// y[b,t,c] = sum_{j<=t} filter[c,j] x[b,t-j,c], the direct form: O(T^2). filter [C, L], L >= T.
+void long_conv(int64_t B, int64_t T, int64_t C, int64_t L, const float* x, const float* filter, float* y) noexcept;
 
 // Rotary embedding of the first `rotary` (even) channels of x [B, T, H, D], half-split pairs (i, i + rotary/2), angle
 // position[b,t] * base^(-2i/rotary); the remaining channels pass through. arXiv:2104.09864.
