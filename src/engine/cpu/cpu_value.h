@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "engine/value.h"
+
+namespace rebased {
+
+class CpuValue : public ValueImpl {
+ public:
+  CpuValue(Engine* engine, const Shape& shape, DType dtype, const void* data, std::shared_ptr<const void> owner, bool writable)
+      : ValueImpl(engine, shape, dtype), data_(data), owner_(std::move(owner)), writable_(writable) {}
+
+  const void* data() const { return data_; }
+  const std::shared_ptr<const void>& owner() const { return owner_; }
+  // Nobody else sees this memory: a value whose only handle is given away may be overwritten.
+  bool exclusive() const { return writable_ && owner_.use_count() == 1; }
+  bool writable() const { return writable_; }
+
+ private:
+  const void* data_;
+  std::shared_ptr<const void> owner_;
+  bool writable_;
+};
+
+inline const float* floats(const Value& x) { return static_cast<const float*>(x.as<CpuValue>().data()); }
+inline const float* floats_or_null(const Value& x) { return x ? floats(x) : nullptr; }
+inline const int64_t* ids(const Value& x) { return static_cast<const int64_t*>(x.as<CpuValue>().data()); }
+inline void* mutable_data(const Value& x) { return const_cast<void*>(x.as<CpuValue>().data()); }
+inline float* mutable_floats(const Value& x) { return static_cast<float*>(mutable_data(x)); }
+
+}  // namespace rebased

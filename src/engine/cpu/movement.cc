@@ -1,0 +1,125 @@
+// Values to and from the host, and the operations that move elements without arithmetic.
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/cpu/cpu_engine.h"
+#include "engine/cpu/cpu_value.h"
+
+namespace rebased {
+namespace {
+
+// A dense array seen as [outer, extent, inner] around one dimension; inner in bytes.
+struct Around {
+  int64_t outer = 1, extent = 1, inner = 1;
+};
+
+Around around(const Value& x, int dim) {
+  Around result;
+  for (int i = 0; i < dim; ++i) result.outer *= x.size(i);
+  result.extent = x.size(dim);
+  result.inner = dtype_size(x.dtype());
+  for (int i = dim + 1; i < x.shape().rank(); ++i) result.inner *= x.size(i);
+  return result;
+}
+
+const char* bytes(const Value& x) { return static_cast<const char*>(x.as<CpuValue>().data()); }
+char* mutable_bytes(const Value& x) { return static_cast<char*>(mutable_data(x)); }
+
+int64_t byte_count(const Value& x) { return x.shape().numel() * dtype_size(x.dtype()); }
+
+}  // namespace
+
+Value CpuEngine::make(const Shape& shape, DType dtype) {
+  std::shared_ptr<void> block = arena_->acquire(static_cast<size_t>(shape.numel() * dtype_size(dtype)));
+  const void* data = block.get();
+  return Value(std::make_shared<CpuValue>(this, shape, dtype, data, std::move(block), true));
+}
+
+std::shared_ptr<void> CpuEngine::scratch(int64_t floats) { return arena_->acquire(static_cast<size_t>(floats) * sizeof(float)); }
+
+Value CpuEngine::from_host(const void* data, DType dtype, const Shape& shape, DType as) {
+  if (as != DType::kF32 && as != DType::kI64) throw DeviceError("the cpu engine holds F32 and I64 values, not {}", dtype_name(as));
+  Value result = make(shape, as);
+  convert_elements(data, dtype, mutable_data(result), as, shape.numel());
+  return result;
+}
+
+Value CpuEngine::borrow(const float* data, const Shape& shape, std::shared_ptr<const void> owner) {
+  return Value(std::make_shared<CpuValue>(this, shape, DType::kF32, data, std::move(owner), false));
+}
+
+void CpuEngine::to_host(const Value& x, void* data, DType as) {
+  convert_elements(bytes(x), x.dtype(), data, as, x.shape().numel());
+}
+
+Value CpuEngine::full(const Shape& shape, DType dtype, double fill) {
+  Value result = make(shape, dtype);
+  if (dtype == DType::kI64) {
+    std::fill_n(static_cast<int64_t*>(mutable_data(result)), shape.numel(), static_cast<int64_t>(fill));
+  } else {
+    std::fill_n(mutable_floats(result), shape.numel(), static_cast<float>(fill));
+  }
+  return result;
+}
+
+Value CpuEngine::copy(const Value& x) {
+  Value result = make(x.shape(), x.dtype());
+  std::memcpy(mutable_data(result), bytes(x), static_cast<size_t>(byte_count(x)));
+  return result;
+}
+
+Value CpuEngine::reshape(const Value& x, const Shape& shape) {
+  const auto& impl = x.as<CpuValue>();
+  return Value(std::make_shared<CpuValue>(this, shape, x.dtype(), impl.data(), impl.owner(), impl.writable()));
+}
+
+Value CpuEngine::slice(const Value& x, int dim, int64_t begin, int64_t length) {
+  const Around from = around(x, dim);
+  Value result = make(x.shape().with(dim, length), x.dtype());
+  for (int64_t i = 0; i < from.outer; ++i) {
+    std::memcpy(mutable_bytes(result) + i * length * from.inner, bytes(x) + (i * from.extent + begin) * from.inner,
+                static_cast<size_t>(length * from.inner));
+  }
+  return result;
+}
+
+Value CpuEngine::concat(std::span<const Value> parts, int dim) {
+  int64_t total = 0;
+  for (const Value& part : parts) total += part.size(dim);
+  Value result = make(parts.front().shape().with(dim, total), parts.front().dtype());
+  int64_t at = 0;
+  for (const Value& part : parts) {
+    const Around from = around(part, dim);
+    const int64_t run = from.extent * from.inner;
+    for (int64_t i = 0; i < from.outer; ++i) {
+      std::memcpy(mutable_bytes(result) + (i * total + at) * from.inner, bytes(part) + i * run, static_cast<size_t>(run));
+    }
+    at += from.extent;
+  }
+  return result;
+}
+
+Value CpuEngine::select_rows(const Value& x, std::span<const int64_t> rows) {
+  const int64_t row_bytes = around(x, 0).inner;
+  Value result = make(x.shape().with(0, static_cast<int64_t>(rows.size())), x.dtype());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(mutable_bytes(result) + static_cast<int64_t>(i) * row_bytes, bytes(x) + rows[i] * row_bytes,
+                static_cast<size_t>(row_bytes));
+  }
+  return result;
+}
+
+Value CpuEngine::write_time(Value&& cache, const Value& x, int64_t at) {
+  Value result = cache.unique() && cache.as<CpuValue>().exclusive() ? std::move(cache) : copy(cache);
+  const Around to = around(result, 1);
+  const int64_t run = x.size(1) * to.inner;
+  for (int64_t b = 0; b < to.outer; ++b) {
+    std::memcpy(mutable_bytes(result) + (b * to.extent + at) * to.inner, bytes(x) + b * run, static_cast<size_t>(run));
+  }
+  return result;
+}
+
+}  // namespace rebased

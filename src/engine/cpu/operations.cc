@@ -1,0 +1,266 @@
+// The vocabulary's arithmetic: each operation is a kernel call on arena memory.
+
+#include <utility>
+
+#include "base/error.h"
+#include "engine/cpu/cpu_engine.h"
+#include "engine/cpu/cpu_value.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/dense.h"
+#include "kernels/linear_attention.h"
+#include "kernels/quadratic_attention.h"
+#include "kernels/short_conv.h"
+#include "kernels/softmax_attention.h"
+
+namespace rebased {
+namespace {
+
+namespace cpu = kernels::cpu;
+
+int64_t channels(const Value& x) { return x.size(-1); }
+int64_t rows(const Value& x) { return x.shape().numel() / channels(x); }
+
+cpu::Broadcast broadcast_of(const Value& a, const Value& b) {
+  if (a.shape() == b.shape()) return cpu::Broadcast::kSame;
+  return b.shape().rank() == 1 ? cpu::Broadcast::kRow : cpu::Broadcast::kColumn;
+}
+
+cpu::Unary kernel_of(UnaryOp op) {
+  switch (op) {
+    case UnaryOp::kSilu: return cpu::Unary::kSilu;
+    case UnaryOp::kGelu: return cpu::Unary::kGelu;
+    case UnaryOp::kRelu: return cpu::Unary::kRelu;
+    case UnaryOp::kElu: return cpu::Unary::kElu;
+    case UnaryOp::kExp: return cpu::Unary::kExp;
+    case UnaryOp::kSquare: return cpu::Unary::kSquare;
+    case UnaryOp::kTanh: return cpu::Unary::kTanh;
+    case UnaryOp::kSigmoid: return cpu::Unary::kSigmoid;
+    case UnaryOp::kSin: return cpu::Unary::kSin;
+  }
+  throw DeviceError("unknown unary operation");
+}
+
+// A state array that may be advanced where it lies: its own memory when nobody else holds it, else a fresh array.
+Value advance_target(Engine& engine, const Value& state) {
+  if (state.unique() && state.as<CpuValue>().exclusive()) return state;
+  return engine.full(state.shape(), state.dtype(), 0);
+}
+
+}  // namespace
+
+Value CpuEngine::embedding(const Value& id_values, const Value& table) {
+  const int64_t count = id_values.shape().numel(), vocabulary = table.size(0), C = table.size(1);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t id = ids(id_values)[i];
+    if (id < 0 || id >= vocabulary) throw ShapeError("[embedding] id {} is outside the vocabulary of {}", id, vocabulary);
+  }
+  std::vector<int64_t> dims(id_values.shape().begin(), id_values.shape().end());
+  dims.push_back(C);
+  Value y = make(Shape(dims));
+  cpu::embedding(count, C, ids(id_values), floats(table), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::linear(const Value& x, const Value& w, const Value& bias) {
+  Value y = make(x.shape().with(-1, w.size(0)));
+  cpu::linear(rows(x), w.size(1), w.size(0), floats(x), floats(w), floats_or_null(bias), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::add(const Value& a, const Value& b) {
+  Value y = make(a.shape());
+  cpu::add(rows(a), channels(a), floats(a), floats(b), broadcast_of(a, b), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::mul(const Value& a, const Value& b) {
+  Value y = make(a.shape());
+  cpu::mul(rows(a), channels(a), floats(a), floats(b), broadcast_of(a, b), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::scale_shift(const Value& x, double scale, double shift) {
+  Value y = make(x.shape());
+  cpu::scale_shift(x.shape().numel(), floats(x), scale, shift, mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::unary(UnaryOp op, const Value& x) {
+  Value y = make(x.shape());
+  cpu::unary(kernel_of(op), x.shape().numel(), floats(x), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::softmax(const Value& x) {
+  Value y = make(x.shape());
+  cpu::softmax(rows(x), channels(x), floats(x), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::sum_last(const Value& x) {
+  Value y = make(x.shape().with(-1, 1));
+  cpu::sum_rows(rows(x), channels(x), floats(x), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) {
+  Value y = make(x.shape());
+  cpu::layer_norm(rows(x), channels(x), floats(x), floats_or_null(gamma), floats_or_null(beta), eps, mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::rms_norm(const Value& x, const Value& weight, double eps) {
+  Value y = make(x.shape());
+  cpu::rms_norm(rows(x), channels(x), floats(x), floats_or_null(weight), eps, mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::dropout(const Value& x, double p, uint64_t key) {
+  Value y = make(x.shape());
+  cpu::dropout(x.shape().numel(), key, p, floats(x), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::rope(const Value& x, const Value& positions, const RopeOptions& options) {
+  Value y = make(x.shape());
+  cpu::rope(x.size(0), x.size(1), x.size(2), x.size(3), options.rotary, options.base, ids(positions), floats(x), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::packed_squares(const Value& x) {
+  const int64_t D = channels(x);
+  Value y = make(x.shape().with(-1, D * (D + 1) / 2));
+  cpu::packed_squares(rows(x), D, floats(x), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::taylor_features(const Value& x, bool packed) {
+  const int64_t D = channels(x);
+  Value y = make(x.shape().with(-1, 1 + D + (packed ? D * (D + 1) / 2 : D * D)));
+  cpu::taylor_features(rows(x), D, packed, floats(x), mutable_floats(y));
+  return y;
+}
+
+Value CpuEngine::short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state) {
+  Value y = make(x.shape());
+  kernels::ShortConvArgs<float> args{.B = x.size(0), .T = x.size(1), .C = x.size(2), .K = w.size(1)};
+  args.x = floats(x);
+  args.w = floats(w);
+  args.bias = floats_or_null(bias);
+  args.silu = silu;
+  args.y = mutable_floats(y);
+  if (state == nullptr) {
+    cpu::short_conv(args);
+    return y;
+  }
+  args.state0 = floats(*state);
+  Value advanced = advance_target(*this, *state);
+  args.stateT = mutable_floats(advanced);
+  cpu::short_conv(args);
+  *state = std::move(advanced);
+  return y;
+}
+
+Value CpuEngine::long_conv(const Value& x, const Value& filter) {
+  Value y = make(x.shape());
+  cpu::long_conv(x.size(0), x.size(1), x.size(2), filter.size(1), floats(x), floats(filter), mutable_floats(y));
+  return y;
+}
+
+namespace {
+
+// Both linear mixers carry their state alike: Args has s0, z0, sT, zT.
+template <class Args, class Run>
+void run_with_state(Engine& engine, Args& args, LinearState* state, const Run& run) {
+  if (state == nullptr) return run();
+  args.s0 = floats(state->s);
+  args.z0 = floats(state->z);
+  LinearState advanced{advance_target(engine, state->s), advance_target(engine, state->z)};
+  args.sT = mutable_floats(advanced.s);
+  args.zT = mutable_floats(advanced.z);
+  run();
+  *state = std::move(advanced);
+}
+
+template <class Args, class Options>
+void fill_common(Args& args, const Value& q, const Value& k, const Value& v, const Options& options, Value& o) {
+  args.q = floats(q);
+  args.k = floats(k);
+  args.v = floats(v);
+  args.scale = options.scale;
+  args.eps = options.eps;
+  args.normalize = options.normalize;
+  args.form = options.form;
+  args.chunk = options.chunk;
+  args.o = mutable_floats(o);
+}
+
+}  // namespace
+
+Value CpuEngine::quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
+                                     LinearState* state) {
+  Value o = make(v.shape());
+  kernels::QuadraticAttentionArgs<float> args{.B = q.size(0), .T = q.size(1), .H = q.size(2), .Dk = q.size(3), .Dv = v.size(3)};
+  args.kernel = options.kernel;
+  fill_common(args, q, k, v, options, o);
+  run_with_state(*this, args, state, [&] {
+    const std::shared_ptr<void> work = scratch(cpu::quadratic_attention_scratch(args));
+    args.scratch = static_cast<float*>(work.get());
+    cpu::quadratic_attention(args);
+  });
+  return o;
+}
+
+Value CpuEngine::linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
+                                  LinearState* state) {
+  Value o = make(v.shape());
+  kernels::LinearAttentionArgs<float> args{.B = q.size(0), .T = q.size(1), .H = q.size(2), .F = q.size(3), .Dv = v.size(3)};
+  fill_common(args, q, k, v, options, o);
+  run_with_state(*this, args, state, [&] {
+    const std::shared_ptr<void> work = scratch(cpu::linear_attention_scratch(args));
+    args.scratch = static_cast<float*>(work.get());
+    cpu::linear_attention(args);
+  });
+  return o;
+}
+
+Value CpuEngine::softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) {
+  if (options.dropout > 0) throw DeviceError("[softmax_attention] the cpu engine runs without dropout");
+  kernels::SoftmaxAttentionArgs<float> args{
+      .B = q.size(0), .T = q.size(1), .S = k.size(1), .H = q.size(2), .Hkv = k.size(2), .Dk = q.size(3), .Dv = v.size(3)};
+  Value o = make(Shape({args.B, args.T, args.H, args.Dv}));
+  args.q = floats(q);
+  args.k = floats(k);
+  args.v = floats(v);
+  args.scale = options.scale;
+  args.window = options.window;
+  args.additive_mask = options.additive_mask;
+  args.o = mutable_floats(o);
+  args.query_pos = options.query_pos ? ids(options.query_pos) : nullptr;
+  args.key_pos = options.key_pos ? ids(options.key_pos) : nullptr;
+  const std::shared_ptr<void> work = scratch(cpu::softmax_attention_scratch(args));
+  args.scratch = static_cast<float*>(work.get());
+  cpu::softmax_attention(args);
+  return o;
+}
+
+CrossEntropy CpuEngine::cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) {
+  CrossEntropy result;
+  result.nll.resize(labels.size());
+  result.best.resize(labels.size());
+  kernels::CrossEntropyArgs<float> args{.N = x.size(0), .C = x.size(1), .V = e.size(0)};
+  args.x = floats(x);
+  args.e = floats(e);
+  args.labels = labels.data();
+  args.nll = result.nll.data();
+  args.best = result.best.data();
+  const std::shared_ptr<void> work = scratch(cpu::cross_entropy_scratch(args));
+  args.scratch = static_cast<float*>(work.get());
+  cpu::cross_entropy(args);
+  double total = 0;
+  for (float nll : result.nll) total += nll;
+  result.loss = full(Shape{}, DType::kF32, total / static_cast<double>(labels.size()));
+  return result;
+}
+
+}  // namespace rebased

@@ -1,0 +1,153 @@
+#include "engine/parameters.h"
+
+#include <cmath>
+#include <set>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/engine.h"
+
+namespace rebased {
+namespace init {
+
+Init constant(double value) {
+  return [value](std::span<float> data, const Shape&, Rng&) { std::fill(data.begin(), data.end(), static_cast<float>(value)); };
+}
+
+Init normal(double std) {
+  return [std](std::span<float> data, const Shape&, Rng& rng) {
+    for (float& x : data) x = static_cast<float>(std * rng.normal());
+  };
+}
+
+Init uniform(double bound) {
+  return [bound](std::span<float> data, const Shape&, Rng& rng) {
+    for (float& x : data) x = static_cast<float>(bound * (2 * rng.uniform() - 1));
+  };
+}
+
+Init identity() {
+  return [](std::span<float> data, const Shape& shape, Rng&) {
+    std::fill(data.begin(), data.end(), 0.0f);
+    for (int64_t i = 0; i < shape[0]; ++i) data[static_cast<size_t>(i * shape[1] + i)] = 1.0f;
+  };
+}
+
+namespace {
+
+// Gram-Schmidt on `rows` Gaussian rows of `columns` (rows <= columns), to unit norm.
+void orthogonal_block(std::span<double> block, int64_t rows, int64_t columns, Rng& rng) {
+  for (double& x : block) x = rng.normal();
+  auto row = [&](int64_t i) { return block.subspan(static_cast<size_t>(i * columns), static_cast<size_t>(columns)); };
+  auto dot = [](std::span<const double> a, std::span<const double> b) {
+    double sum = 0;
+    for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+    return sum;
+  };
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < i; ++j) {
+      const double overlap = dot(row(i), row(j));
+      for (int64_t c = 0; c < columns; ++c) row(i)[static_cast<size_t>(c)] -= overlap * row(j)[static_cast<size_t>(c)];
+    }
+    const double norm = std::sqrt(dot(row(i), row(i)));
+    for (double& x : row(i)) x /= norm;
+  }
+}
+
+}  // namespace
+
+Init normal_rows_orthogonal(double scale) {
+  return [scale](std::span<float> data, const Shape& shape, Rng& rng) {
+    const int64_t rows = shape[0], columns = shape[1];
+    std::vector<double> block(static_cast<size_t>(columns * columns));
+    for (int64_t begin = 0; begin < rows; begin += columns) {
+      const int64_t count = std::min(columns, rows - begin);
+      orthogonal_block(block, columns, columns, rng);
+      for (int64_t i = 0; i < count * columns; ++i) {
+        data[static_cast<size_t>(begin * columns + i)] = static_cast<float>(scale * block[static_cast<size_t>(i)]);
+      }
+    }
+  };
+}
+
+}  // namespace init
+
+Param& ParameterStore::declare(ParamSpec spec) {
+  for (const Param& param : params_) {
+    if (param.spec.name == spec.name) throw ConfigError("parameter {} is declared twice", spec.name);
+  }
+  return params_.emplace_back(Param{std::move(spec), {}});
+}
+
+Param& ParameterStore::at(std::string_view name) {
+  for (Param& param : params_) {
+    if (param.spec.name == name) return param;
+  }
+  throw ConfigError("the model has no parameter {}", name);
+}
+
+int64_t ParameterStore::trainable_count() const {
+  int64_t count = 0;
+  for (const Param& param : params_) count += param.spec.trainable ? param.spec.shape.numel() : 0;
+  return count;
+}
+
+void ParameterStore::initialise(Engine& engine, uint64_t seed) {
+  std::vector<float> data;
+  for (Param& param : params_) {
+    Rng rng(derive_key(seed, "init:" + param.spec.name));
+    data.assign(static_cast<size_t>(param.spec.shape.numel()), 0.0f);
+    param.spec.init(data, param.spec.shape, rng);
+    param.value = engine.from_host(data.data(), DType::kF32, param.spec.shape, engine.compute_dtype());
+  }
+}
+
+void ParameterStore::load(Engine& engine, const TensorSource& tensors) {
+  std::vector<std::string> problems;
+  std::set<std::string> known;
+  for (const Param& param : params_) {
+    known.insert(param.spec.name);
+    const TensorView* tensor = tensors.find(param.spec.name);
+    if (tensor == nullptr) {
+      problems.push_back(fmt::format("{} is missing", param.spec.name));
+    } else if (tensor->shape != param.spec.shape) {
+      problems.push_back(fmt::format("{}: expected {}, found {}", param.spec.name, param.spec.shape.str(), tensor->shape.str()));
+    } else if (!is_floating(tensor->dtype)) {
+      problems.push_back(fmt::format("{}: expected a float type, found {}", param.spec.name, dtype_name(tensor->dtype)));
+    }
+  }
+  for (const std::string& name : tensors.names()) {
+    if (!known.contains(name)) problems.push_back(fmt::format("{} is not part of the model", name));
+  }
+  if (!problems.empty()) throw FormatError("{}: {}", tensors.name(), fmt::join(problems, "; "));
+  for (Param& param : params_) {
+    const TensorView& tensor = *tensors.find(param.spec.name);
+    const bool aligned = reinterpret_cast<uintptr_t>(tensor.data.data()) % alignof(float) == 0;
+    if (tensor.dtype == DType::kF32 && aligned) {
+      param.value = engine.borrow(reinterpret_cast<const float*>(tensor.data.data()), tensor.shape, tensor.owner);
+    } else {
+      param.value = engine.from_host(tensor.data.data(), tensor.dtype, tensor.shape, engine.compute_dtype());
+    }
+  }
+}
+
+Scope Scope::child(std::string_view name) const { return Scope(*store_, full_name(name), init_std_, residual_std_); }
+
+Param& Scope::param(std::string_view name, const Shape& shape, Init init) const {
+  return store_->declare({.name = full_name(name), .shape = shape, .init = std::move(init)});
+}
+
+Param& Scope::gain_or_bias(std::string_view name, const Shape& shape, Init init) const {
+  return store_->declare({.name = full_name(name), .shape = shape, .init = std::move(init), .decay = false});
+}
+
+Param& Scope::buffer(std::string_view name, const Shape& shape, Init init) const {
+  return store_->declare(
+      {.name = full_name(name), .shape = shape, .init = std::move(init), .trainable = false, .decay = false});
+}
+
+std::string Scope::full_name(std::string_view name) const {
+  return prefix_.empty() ? std::string(name) : fmt::format("{}.{}", prefix_, name);
+}
+
+}  // namespace rebased

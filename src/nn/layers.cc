@@ -1,0 +1,41 @@
+#include "nn/layers.h"
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace rebased {
+
+Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool bias, double std)
+    : weight_(&scope.param("weight", Shape({out, in}), init::normal(std))),
+      bias_(bias ? &scope.gain_or_bias("bias", Shape({out}), init::constant(0)) : nullptr) {}
+
+NormKind norm_kind(const std::string& name) {
+  if (name == "layer") return NormKind::kLayer;
+  if (name == "rms") return NormKind::kRms;
+  throw ConfigError("norm: expected layer or rms, found {}", name);
+}
+
+Norm::Norm(const Scope& scope, NormKind kind, int64_t channels, double eps, bool weight, bool bias) : kind_(kind), eps_(eps) {
+  if (weight) weight_ = &scope.gain_or_bias("weight", Shape({channels}), init::constant(1));
+  if (bias && kind == NormKind::kLayer) bias_ = &scope.gain_or_bias("bias", Shape({channels}), init::constant(0));
+}
+
+Value Norm::operator()(const Value& x) const {
+  const Value weight = weight_ != nullptr ? weight_->value : Value();
+  if (kind_ == NormKind::kRms) return rms_norm(x, weight, eps_);
+  return layer_norm(x, weight, bias_ != nullptr ? bias_->value : Value(), eps_);
+}
+
+ShortConv::ShortConv(const Scope& scope, int64_t channels, int64_t kernel, bool bias, bool silu)
+    : channels_(channels), kernel_(kernel), silu_(silu) {
+  const double bound = 1 / std::sqrt(static_cast<double>(kernel));
+  weight_ = &scope.param("weight", Shape({channels, kernel}), init::uniform(bound));
+  if (bias) bias_ = &scope.gain_or_bias("bias", Shape({channels}), init::uniform(bound));
+}
+
+Value ShortConv::operator()(const Value& x, Value* state) const {
+  return short_conv(x, weight_->value, bias_ != nullptr ? bias_->value : Value(), silu_, state);
+}
+
+}  // namespace rebased

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/parameters.h"
+#include "engine/vocabulary.h"
+
+namespace rebased {
+
+// y = x W^T + b; parameters "weight" [O, I] and "bias" [O]. Weight N(0, std^2), bias 0.
+class Linear {
+ public:
+  Linear() = default;
+  Linear(const Scope& scope, int64_t in, int64_t out, bool bias) : Linear(scope, in, out, bias, scope.init_std()) {}
+  Linear(const Scope& scope, int64_t in, int64_t out, bool bias, double std);
+  Value operator()(const Value& x) const { return linear(x, weight_->value, bias_ != nullptr ? bias_->value : Value()); }
+
+ private:
+  Param* weight_ = nullptr;
+  Param* bias_ = nullptr;
+};
+
+enum class NormKind : uint8_t { kLayer, kRms };
+NormKind norm_kind(const std::string& name);  // "layer" or "rms"
+
+// Over the last dimension; parameters "weight" [C] (ones) and, for LayerNorm, "bias" [C] (zeros), each optional.
+class Norm {
+ public:
+  Norm() = default;
+  Norm(const Scope& scope, NormKind kind, int64_t channels, double eps, bool weight = true, bool bias = true);
+  Value operator()(const Value& x) const;
+
+ private:
+  NormKind kind_ = NormKind::kLayer;
+  double eps_ = 1e-5;
+  Param* weight_ = nullptr;
+  Param* bias_ = nullptr;
+};
+
+// Causal depthwise convolution; parameters "weight" [C, K] and "bias" [C], both U(-1/sqrt K, 1/sqrt K) as PyTorch's Conv1d.
+class ShortConv {
+ public:
+  ShortConv() = default;
+  ShortConv(const Scope& scope, int64_t channels, int64_t kernel, bool bias, bool silu);
+  Value operator()(const Value& x, Value* state) const;
+  int64_t channels() const { return channels_; }
+  int64_t kernel() const { return kernel_; }
+
+ private:
+  int64_t channels_ = 0;
+  int64_t kernel_ = 0;
+  bool silu_ = false;
+  Param* weight_ = nullptr;
+  Param* bias_ = nullptr;
+};
+
+}  // namespace rebased

@@ -1,0 +1,39 @@
+#include "nn/mixers/registry.h"
+
+#include "base/error.h"
+#include "base/suggest.h"
+#include "nn/mixers/attention.h"
+#include "nn/mixers/base_conv.h"
+#include "nn/mixers/based.h"
+#include "nn/mixers/identity.h"
+#include "nn/mixers/linear_attention.h"
+#include "nn/mixers/rebased.h"
+#include "nn/mixers/short_conv.h"
+#include "nn/mixers/sliding_window.h"
+
+namespace rebased {
+
+const std::vector<MixerEntry>& mixer_registry() {
+  static const std::vector<MixerEntry> entries = {
+      mixer_entry<RebasedMixer>("rebased", "linear attention with a learnable quadratic kernel (arXiv:2402.10644)"),
+      mixer_entry<BasedMixer>("based", "linear attention with the second-order Taylor kernel (arXiv:2402.18668)"),
+      mixer_entry<LinearAttentionMixer>("linear_attention", "linear attention with a choice of feature maps (arXiv:2006.16236)"),
+      mixer_entry<AttentionMixer>("attention", "softmax attention: RoPE, grouped heads, qk-norm (arXiv:1706.03762)"),
+      mixer_entry<SlidingWindowMixer>("sliding_window", "softmax attention over a fixed number of last keys"),
+      mixer_entry<ShortConvMixer>("short_conv", "causal depthwise convolution over a few tokens"),
+      mixer_entry<BaseConvMixer>("base_conv", "gated convolution, as in Zoology (arXiv:2312.04927) or in Based"),
+      mixer_entry<IdentityMixer>("identity", "no mixing over time"),
+  };
+  return entries;
+}
+
+const MixerEntry& find_mixer(std::string_view name, std::string_view where) {
+  std::vector<std::string> names;
+  for (const MixerEntry& entry : mixer_registry()) {
+    if (entry.name == name) return entry;
+    names.push_back(entry.name);
+  }
+  throw ConfigError("{}: unknown mixer '{}'{}", where, name, did_you_mean(name, names));
+}
+
+}  // namespace rebased

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "config/options.h"
+#include "engine/parameters.h"
+#include "engine/state.h"
+#include "nn/context.h"
+
+namespace rebased {
+
+// What a mixer can do. The contract test holds every mixer to its word.
+struct MixerTraits {
+  enum class StateKind : uint8_t { kNone, kFixed, kGrowing };
+
+  StateKind state = StateKind::kFixed;
+  bool exact_split = true;      // the law: outputs do not depend on how the sequence is cut into calls
+  bool padding = false;         // honours Context::padding
+  bool documents = false;       // honours Context::document_ids
+  bool prefix = false;          // honours Context::prefix_len
+  bool cross_attention = false;  // needs Context::memory
+  int64_t max_tokens = 0;       // longest sequence; 0: no limit
+};
+
+struct MixerOutput {
+  Value y;         // [B, T, C]
+  Value aux_loss;  // scalar to be added to the loss, or empty
+};
+
+// Where a mixer is being built.
+struct MixerSetup {
+  int64_t d_model = 0;
+  int64_t layer = 0;
+  int64_t n_layers = 1;
+  int64_t max_tokens = 0;  // of the model; 0: no limit
+};
+
+// Mixes information over time. Built from its options by declaring parameters; runs once they have values.
+class SequenceMixer {
+ public:
+  explicit SequenceMixer(std::string path) : path_(std::move(path)) {}
+  virtual ~SequenceMixer() = default;
+  SequenceMixer(const SequenceMixer&) = delete;
+  SequenceMixer& operator=(const SequenceMixer&) = delete;
+
+  // x [B, T, C] -> y [B, T, C], T >= 1. state may be null; else the pass continues from it and advances it by T tokens.
+  // The law, for every split t: forward(x, s) == cat(forward(x[:t], s), forward(x[t:], s)), and equal final states.
+  // Throws ShapeError, and ConfigError for a context that traits() cannot honour.
+  MixerOutput forward(const Value& x, const Context& ctx, MixerState* state);
+
+  virtual MixerTraits traits() const = 0;
+  virtual MixerState initial_state(Engine& engine, int64_t batch) const = 0;
+  // Bytes that a state holds after `tokens` tokens: what MixerState::bytes() of the real one says.
+  virtual int64_t state_bytes(int64_t batch, int64_t tokens) const = 0;
+  virtual void after_step() {}  // after each optimiser step: redraws, moving averages
+
+ protected:
+  virtual MixerOutput run(const Value& x, const Context& ctx, MixerState* state) = 0;
+  const std::string& path() const { return path_; }  // "layers.1.mixer": names streams and observations
+
+ private:
+  std::string path_;
+};
+
+}  // namespace rebased
