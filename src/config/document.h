@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "config/options.h"
+
+namespace rebased {
+
+// Tables and lists may lie at most this deep in each other, so that hostile text cannot exhaust the stack.
+inline constexpr int kMaxDocumentDepth = 64;
+
+// TOML 1.0 as JSON, tables in the order of the text. Dates become strings; nan and inf are refused. Throws ConfigError
+// "file:line:column: ...".
+Json parse_toml(std::string_view text, std::string_view file);
+Json read_toml_file(const std::string& path);  // also throws IoError
+
+// JSON without comments; a key that stands twice in one object is refused. Throws ConfigError that names `file`.
+Json parse_json(std::string_view text, std::string_view file);
+
+// TOML that parse_toml reads back as the same document, except that null values are left out and that in each table the
+// plain values come before the tables. Throws ConfigError for what TOML cannot say: a null inside a list, an integer
+// above 2^63 - 1, a number that is not finite, a string that is not UTF-8, or a document that is not a table.
+std::string to_toml(const Json& document);
+
+// Carries out `--set a.b=c`. The value is read as TOML ("4", "[1, 2]", "true", "'text'"); any other word is a string.
+// Missing tables are created; list elements are numbers ("layers.0.width"). Throws ConfigError when the path leads
+// through a value that is neither table nor list, or beside the elements of a list.
+void apply_set(Json& document, std::string_view assignment);
+
+}  // namespace rebased

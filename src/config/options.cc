@@ -1,0 +1,101 @@
+#include "config/options.h"
+
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "base/suggest.h"
+
+namespace rebased {
+namespace {
+
+std::string opening(const std::string& where) { return where.empty() ? "" : where + ": "; }
+
+std::string shortened(std::string text) {
+  constexpr size_t kLongest = 60;
+  if (text.size() <= kLongest) return text;
+  size_t end = kLongest;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // not inside a UTF-8 character
+  return text.substr(0, end) + "...";
+}
+
+std::string found_text(const Json& value) {
+  if (value.is_object()) return "a table";
+  if (value.is_array()) return fmt::format("a list of {}", value.size());
+  if (value.is_string()) return "'" + shortened(value.get<std::string>()) + "'";
+  return value.dump();
+}
+
+std::string range_text(const Range& range) {
+  if (std::isinf(range.high)) return fmt::format("{} {}", range.open_low ? ">" : ">=", range.low);
+  return fmt::format("{} to {}", range.low, range.high);
+}
+
+}  // namespace
+
+OneOf one_of(std::initializer_list<const char*> choices) { return {{choices.begin(), choices.end()}}; }
+
+void OneOf::check(std::string_view value, const std::string& where) const {
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+  throw ConfigError("{}expected one of {}, found '{}'{}", opening(where), fmt::join(choices, ", "),
+                    shortened(std::string(value)), did_you_mean(value, choices));
+}
+
+Range at_least(double low) { return {low, std::numeric_limits<double>::infinity()}; }
+Range above(double low) { return {low, std::numeric_limits<double>::infinity(), true}; }
+Range between(double low, double high) { return {low, high}; }
+
+void Range::check(double value, const std::string& where) const {
+  const bool high_enough = open_low ? value > low : value >= low;
+  if (high_enough && value <= high) return;
+  throw ConfigError("{}expected a number {}, found {}", opening(where), range_text(*this), value);
+}
+
+void Range::describe(OptionHelp& row) const { row.range = range_text(*this); }
+
+namespace option_detail {
+
+std::string join(std::string_view where, std::string_view key) {
+  if (where.empty()) return std::string(key);
+  const bool has_path = where.find(": ") != std::string_view::npos;
+  return fmt::format("{}{}{}", where, has_path ? "." : ": ", key);
+}
+
+void refuse(const Json& found, std::string_view expected, const std::string& where) {
+  throw ConfigError("{}expected {}, found {}", opening(where), expected, found_text(found));
+}
+
+void require_table(const Json& value, const std::string& where) {
+  if (!value.is_object()) refuse(value, "a table", where);
+}
+
+void refuse_key(std::string_view key, const std::vector<std::string>& known, const std::string& where) {
+  throw ConfigError("{}unknown key '{}'{}", opening(where), shortened(std::string(key)), did_you_mean(key, known));
+}
+
+std::optional<int64_t> whole_number(const Json& value) {
+  if (!value.is_number_float()) return std::nullopt;
+  const double number = value.get<double>();
+  if (!(number >= -0x1p63 && number < 0x1p63) || number != std::trunc(number)) return std::nullopt;
+  return static_cast<int64_t>(number);
+}
+
+void read(const Json& value, bool& field, const std::string& where) {
+  if (!value.is_boolean()) refuse(value, "true or false", where);
+  field = value.get<bool>();
+}
+
+void read(const Json& value, double& field, const std::string& where) {
+  if (!value.is_number()) refuse(value, "a number", where);
+  const auto number = value.get<double>();
+  if (!std::isfinite(number)) throw ConfigError("{}expected a finite number, found {}", opening(where), number);
+  field = number;
+}
+
+void read(const Json& value, std::string& field, const std::string& where) {
+  if (!value.is_string()) refuse(value, "a string", where);
+  field = value.get<std::string>();
+}
+
+}  // namespace option_detail
+}  // namespace rebased

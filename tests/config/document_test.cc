@@ -1,0 +1,218 @@
+#include "config/document.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "base/error.h"
+
+namespace rebased {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StrEq;
+using ::testing::ThrowsMessage;
+
+std::string repeated(std::string_view piece, int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text += piece;
+  return text;
+}
+
+void expect_toml_refused(std::string_view text, std::string_view message) {
+  EXPECT_THAT([&] { parse_toml(text, "recipe.toml"); }, ThrowsMessage<ConfigError>(HasSubstr(std::string(message))));
+}
+
+TEST(Toml, IsReadInTheOrderOfTheText) {
+  const Json doc = parse_toml(R"(# a recipe
+zeta = 1
+alpha = "two\n"   # comment
+list = [1, 2.5, [true], {b = 1, a = 2}]
+[model.mixer]
+type = 'rebased'
+dotted.key = 1_000
+[a]
+[[layers]]
+width = 3
+[[layers]]
+)",
+                              "recipe.toml");
+  EXPECT_EQ(doc.dump(),
+            R"({"zeta":1,"alpha":"two\n","list":[1,2.5,[true],{"b":1,"a":2}],)"
+            R"("model":{"mixer":{"type":"rebased","dotted":{"key":1000}}},"a":{},"layers":[{"width":3},{}]})");
+}
+
+TEST(Toml, AnEmptyTextIsAnEmptyTable) { EXPECT_EQ(parse_toml("", "f"), Json::object()); }
+
+TEST(Toml, DatesBecomeStrings) {
+  EXPECT_EQ(parse_toml("a = 2024-02-29\nb = 10:20:30\nc = 2024-02-29T10:20:30Z", "f").dump(),
+            R"({"a":"2024-02-29","b":"10:20:30","c":"2024-02-29T10:20:30Z"})");
+}
+
+TEST(Toml, ErrorsNameFileLineAndColumn) {
+  expect_toml_refused("a = 1\nb = = 2\n", "recipe.toml:2:5: ");
+  expect_toml_refused("a = 1\na = 2\n", "recipe.toml:2:");
+  expect_toml_refused("a = 1\nb = nan\n", "recipe.toml:2:5: numbers must be finite");
+  expect_toml_refused("a = -inf", "recipe.toml:1:5: numbers must be finite");
+  expect_toml_refused("a = 9223372036854775808", "recipe.toml:1:");
+  expect_toml_refused("a = \"\xff\"", "recipe.toml:1:");
+  expect_toml_refused("a = \"open", "recipe.toml:1:");
+  expect_toml_refused("a = '''open\n\n", "recipe.toml:");
+}
+
+TEST(Toml, DepthIsLimited) {
+  const std::string limit = "nested deeper than 64 levels";
+  expect_toml_refused("\na = " + repeated("[", 65), "recipe.toml:2: " + limit);
+  expect_toml_refused("a = " + repeated("{a=", 100000), limit);
+  expect_toml_refused("a" + repeated(".a", 100000) + " = 1", limit);
+  expect_toml_refused("[a" + repeated(" . 'a'", 100000) + "]\n", limit);
+  expect_toml_refused("x = {" + repeated("a.", 60) + "a = {" + repeated("a.", 60) + "a = 1}}", limit);
+  expect_toml_refused("a = \"\\\"\"\nb = \"\"\"\\\"\"\"\"\nc" + repeated(".a", 100) + " = 1",
+                      "recipe.toml:3: " + limit);
+  EXPECT_NO_THROW(parse_toml("a = " + repeated("[", 63) + repeated("]", 63), "f"));
+}
+
+TEST(Toml, WhatOnlyLooksDeepIsAccepted) {
+  const std::string dots = repeated(".", 100), brackets = repeated("[", 100);
+  EXPECT_NO_THROW(parse_toml("a = \"" + dots + brackets + "\" # " + dots + brackets, "f"));
+  EXPECT_NO_THROW(parse_toml("a = '" + dots + brackets + "\\'\nb = '''\n''" + brackets + "'''''\nc = 1", "f"));
+  EXPECT_NO_THROW(parse_toml("a = \"\"\"\n\\\"\"" + brackets + "\n\"\"\"\"\nc = 1", "f"));
+  EXPECT_NO_THROW(parse_toml("a = [" + repeated("1.5, ", 1000) + "]\n", "f"));
+  EXPECT_NO_THROW(parse_toml(repeated("[[a]]\n", 1000), "f"));
+  EXPECT_NO_THROW(parse_toml("a = 1 # it's\nb" + repeated(".b", 30) + " = 1\r\n", "f"));
+}
+
+TEST(Toml, FilesAreReadAndNamed) {
+  const std::string path = testing::TempDir() + "rebased_config_test.toml";
+  std::ofstream(path) << "a = 1\n";
+  EXPECT_EQ(read_toml_file(path).dump(), R"({"a":1})");
+  std::ofstream(path) << "a = \n";
+  EXPECT_THAT([&] { read_toml_file(path); }, ThrowsMessage<ConfigError>(HasSubstr(path + ":1:")));
+  std::ofstream(path, std::ios::trunc).flush();
+  EXPECT_EQ(read_toml_file(path), Json::object());
+  std::filesystem::remove(path);
+  EXPECT_THAT([&] { read_toml_file(path); }, ThrowsMessage<IoError>(HasSubstr(path)));
+  EXPECT_THAT([] { read_toml_file("/"); }, ThrowsMessage<IoError>(HasSubstr("/")));
+}
+
+TEST(TomlWriting, PutsPlainValuesBeforeTables) {
+  const Json doc = Json::parse(R"({"b": {"x": 1, "deep": {"y": [1, [2.0]]}, "gone": null}, "a": "q\"uote\n\u007f\u0000",
+    "layers": [{"w": 1, "in": {"k": true}}, {}], "odd key": {"": -0.5}, "mixed": [1, {"u": {"v": 2}, "w": null}, {}],
+    "empty": [], "none": {}})");
+  EXPECT_EQ(to_toml(doc), R"(a = "q\"uote\n\u007f\u0000"
+mixed = [1, { u = { v = 2 } }, {}]
+empty = []
+
+[b]
+x = 1
+
+[b.deep]
+y = [1, [2.0]]
+
+[[layers]]
+w = 1
+
+[layers.in]
+k = true
+
+[[layers]]
+
+["odd key"]
+"" = -0.5
+
+[none]
+)");
+}
+
+TEST(TomlWriting, ReadsBackAsTheSameDocument) {
+  const Json doc = Json::parse(R"({"a": 1, "text": "tab\t \u00e9 \u20ac \ud83d\ude00 \u007f \\ ' \"", "big": 1e300,
+    "small": -5e-324, "one": 1.0, "least": -9223372036854775808, "yes": true, "l": [[], [[1]], "x", {"k": [{"z": {}}]}],
+    "t": {"dotted.key": 1, "s": {"u": [1.5]}}, "tables": [{"k": 1, "n": {"m": [{"p": 1}, {"p": 2}]}}, {}], "e": {}})");
+  EXPECT_EQ(parse_toml(to_toml(doc), "f").dump(), doc.dump());
+}
+
+TEST(TomlWriting, RefusesWhatTomlCannotSay) {
+  const auto refuses = [](Json doc, const char* message) {
+    EXPECT_THAT([&] { to_toml(doc); }, ThrowsMessage<ConfigError>(HasSubstr(message)));
+  };
+  refuses(Json::parse(R"({"t": {"a": [1, null]}})"), "t.a: TOML cannot hold a null inside a list");
+  refuses(Json::parse(R"({"a": 9223372036854775808})"), "a: TOML integers end at 2^63 - 1, found 9223372036854775808");
+  refuses(Json::parse("[]"), "only a table can be written as TOML, found array");
+  Json infinite, bytes;
+  infinite["a"] = std::numeric_limits<double>::infinity();
+  refuses(infinite, "a: numbers must be finite, found inf");
+  bytes["a"] = "\xff";
+  refuses(bytes, "UTF-8");
+}
+
+TEST(JsonText, IsReadInOrderAndErrorsNameTheFile) {
+  EXPECT_EQ(parse_json(R"({"z": 1, "a": [{"k": 1}, {"k": null}]})", "config.json").dump(),
+            R"({"z":1,"a":[{"k":1},{"k":null}]})");
+  const auto refuses = [](std::string_view text, const char* message) {
+    EXPECT_THAT([&] { parse_json(text, "config.json"); }, ThrowsMessage<ConfigError>(HasSubstr(message))) << text;
+  };
+  refuses("{\n \"a\": }", "config.json: parse error at line 2, column 7: ");
+  refuses("", "config.json: parse error");
+  refuses("{} x", "config.json: parse error");
+  refuses("\"\xff\"", "config.json: parse error");
+  refuses("[1e999]", "config.json: number overflow");
+  refuses(R"({"a": {"k": 1, "b": 2, "k": 3}})", "config.json: key 'k' stands twice in one object");
+  refuses("{\"a\": 1, \"\\u0061\": 2}", "config.json: key 'a' stands twice in one object");
+  refuses(repeated("[", 100000), "config.json: nested deeper than 64 levels");
+  refuses(repeated("{\"a\":", 100000), "config.json: nested deeper than 64 levels");
+  EXPECT_NO_THROW(parse_json(repeated("[", 64) + repeated("]", 64), "f"));
+}
+
+Json after_set(const char* text, std::string_view assignment) {
+  Json doc = Json::parse(text);
+  apply_set(doc, assignment);
+  return doc;
+}
+
+TEST(Set, ReadsTheValueAsTomlOrAsAWord) {
+  EXPECT_EQ(after_set("{}", "a=4").dump(), R"({"a":4})");
+  EXPECT_EQ(after_set("{}", "a=-1e-3").dump(), R"({"a":-0.001})");
+  EXPECT_EQ(after_set("{}", "a=true").dump(), R"({"a":true})");
+  EXPECT_EQ(after_set("{}", "a=[1, 'x']").dump(), R"({"a":[1,"x"]})");
+  EXPECT_EQ(after_set("{}", "a={b = 1}").dump(), R"({"a":{"b":1}})");
+  EXPECT_EQ(after_set("{}", "a='4'").dump(), R"({"a":"4"})");
+  EXPECT_EQ(after_set("{}", "a=joint").dump(), R"({"a":"joint"})");
+  EXPECT_EQ(after_set("{}", "a=runs/x=1.txt").dump(), R"({"a":"runs/x=1.txt"})");
+  EXPECT_EQ(after_set("{}", "a=").dump(), R"({"a":""})");
+  EXPECT_EQ(after_set("{}", "a=1\nb = 2").dump(), R"({"a":"1\nb = 2"})");
+}
+
+TEST(Set, WalksTablesAndLists) {
+  EXPECT_EQ(after_set(R"({"a": {"b": 1, "c": 2}})", "a.b=3").dump(), R"({"a":{"b":3,"c":2}})");
+  EXPECT_EQ(after_set(R"({"a": null})", "a.b.c=3").dump(), R"({"a":{"b":{"c":3}}})");
+  EXPECT_EQ(after_set("null", "a=3").dump(), R"({"a":3})");
+  EXPECT_EQ(after_set(R"({"l": [{"x": 1}, {"x": 2}]})", "l.1.x=3").dump(), R"({"l":[{"x":1},{"x":3}]})");
+  EXPECT_EQ(after_set(R"({"l": [1, 2]})", "l.0=x").dump(), R"({"l":["x",2]})");
+  EXPECT_EQ(after_set("{}", "t.0.x=3").dump(), R"({"t":{"0":{"x":3}}})");
+}
+
+TEST(Set, RefusesPathsThatLeadNowhereAndChangesNothing) {
+  const char* text = R"({"a": 1, "l": [1, 2], "t": {}})";
+  const auto refuses = [&](std::string_view assignment, const char* message) {
+    Json doc = Json::parse(text);
+    EXPECT_THAT([&] { apply_set(doc, assignment); }, ThrowsMessage<ConfigError>(HasSubstr(message))) << assignment;
+    EXPECT_EQ(doc, Json::parse(text));
+  };
+  refuses("a.b=1", "--set a.b=1: 'a' is neither a table nor a list");
+  refuses("t.x=[1", "--set:1:");
+  refuses("l.2=1", "--set l.2=1: expected an element of a list of 2 counted from 0, found '2'");
+  refuses("l.-1=1", "counted from 0, found '-1'");
+  refuses("l.0x=1", "counted from 0, found '0x'");
+  refuses("l.1.x=1", "'l.1' is neither a table nor a list");
+  refuses("t.a.b.c", "--set t.a.b.c: expected KEY=VALUE");
+  refuses("=1", "without empty keys");
+  refuses("t..x=1", "without empty keys");
+  refuses("t.=1", "without empty keys");
+  refuses(repeated("t.", 100) + "x=1", "nested deeper than 64 levels");
+}
+
+}  // namespace
+}  // namespace rebased
