@@ -38,6 +38,7 @@ class Engine {
   virtual Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) = 0;
   virtual Value rms_norm(const Value& x, const Value& weight, double eps) = 0;
   virtual Value reshape(const Value& x, const Shape& shape) = 0;
+  virtual Value transpose(const Value& x) = 0;
   virtual Value slice(const Value& x, int dim, int64_t begin, int64_t length) = 0;
   virtual Value concat(std::span<const Value> parts, int dim) = 0;
   virtual Value select_rows(const Value& x, std::span<const int64_t> rows) = 0;

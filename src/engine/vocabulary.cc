@@ -152,6 +152,12 @@ Value reshape(const Value& x, const Shape& shape) {
   return x.engine().reshape(x, shape);
 }
 
+Value transpose(const Value& x) {
+  check_floating("transpose", "x", x);
+  Dims("transpose").check("x", x.shape(), "N M");
+  return x.engine().transpose(x);
+}
+
 Value slice(const Value& x, int dim, int64_t begin, int64_t length) {
   const int d = dim < 0 ? dim + x.shape().rank() : dim;
   check_dim("slice", x, d);

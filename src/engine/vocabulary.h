@@ -58,8 +58,8 @@ struct AttentionOptions {
   bool additive_mask = false;  // hidden keys get -10000 on their score instead of none of the weight (zoology)
   double dropout = 0;          // on the probabilities
   uint64_t dropout_key = 0;
-  Value query_pos;  // [B, T] i64, with
-  Value key_pos;    // [B, S] i64; both empty: the causal case above
+  Value query_pos{};  // [B, T] i64, with
+  Value key_pos{};    // [B, S] i64; both empty: the causal case above
 };
 
 struct CrossEntropy {
@@ -83,6 +83,7 @@ Value sum_last(const Value& x);  // [..., C] -> [..., 1]
 Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps);
 Value rms_norm(const Value& x, const Value& weight, double eps);
 Value reshape(const Value& x, const Shape& shape);  // same elements in the same order
+Value transpose(const Value& x);                         // [N, M] -> [M, N]
 Value slice(const Value& x, int dim, int64_t begin, int64_t length);
 Value concat(std::span<const Value> parts, int dim);
 Value select_rows(const Value& x, std::span<const int64_t> rows);  // of dimension 0, repeats allowed

@@ -34,6 +34,7 @@ class CpuEngine : public Engine {
   Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) override;
   Value rms_norm(const Value& x, const Value& weight, double eps) override;
   Value reshape(const Value& x, const Shape& shape) override;
+  Value transpose(const Value& x) override;
   Value slice(const Value& x, int dim, int64_t begin, int64_t length) override;
   Value concat(std::span<const Value> parts, int dim) override;
   Value select_rows(const Value& x, std::span<const int64_t> rows) override;

@@ -76,6 +76,15 @@ Value CpuEngine::reshape(const Value& x, const Shape& shape) {
   return Value(std::make_shared<CpuValue>(this, shape, x.dtype(), impl.data(), impl.owner(), impl.writable()));
 }
 
+Value CpuEngine::transpose(const Value& x) {
+  const int64_t N = x.size(0), M = x.size(1);
+  Value result = make(Shape({M, N}));
+  for (int64_t i = 0; i < N; ++i) {
+    for (int64_t j = 0; j < M; ++j) mutable_floats(result)[j * N + i] = floats(x)[i * M + j];
+  }
+  return result;
+}
+
 Value CpuEngine::slice(const Value& x, int dim, int64_t begin, int64_t length) {
   const Around from = around(x, dim);
   Value result = make(x.shape().with(dim, length), x.dtype());

@@ -1,0 +1,271 @@
+#include "engine/torch/kernel_functions.h"
+
+#include "base/error.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/dense.h"
+#include "kernels/linear_attention.h"
+#include "kernels/quadratic_attention.h"
+#include "kernels/short_conv.h"
+
+namespace rebased::kernel_functions {
+namespace {
+
+using torch::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::tensor_list;
+
+namespace cpu = kernels::cpu;
+
+const float* data(const Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
+float* mutable_data(const Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
+Tensor dense(const Tensor& x) { return x.defined() ? x.contiguous() : x; }
+Tensor empty_like_or_none(const Tensor& x) { return x.defined() ? torch::empty_like(x) : Tensor(); }
+Tensor scratch(int64_t floats) { return torch::empty({floats}, torch::kFloat32); }
+
+void refuse_double_backward(const char* name) {
+  if (torch::GradMode::is_enabled()) throw DeviceError("[{}] the gradient of the gradient is not available", name);
+}
+
+struct QuadraticTraits {
+  using Options = QuadraticOptions;
+  using Args = kernels::QuadraticAttentionArgs<float>;
+  using GradArgs = kernels::QuadraticAttentionGradArgs<float>;
+  static constexpr const char* kName = "quadratic_attention";
+  static void set(Args& args, const Options& options, int64_t key_width) {
+    args.Dk = key_width;
+    args.kernel = options.kernel;
+  }
+  static int64_t scratch_size(const Args& args) { return cpu::quadratic_attention_scratch(args); }
+  static int64_t scratch_size(const GradArgs& args) { return cpu::quadratic_attention_grad_scratch(args); }
+  static void run(const Args& args) { cpu::quadratic_attention(args); }
+  static void run(const GradArgs& args) { cpu::quadratic_attention_grad(args); }
+};
+
+struct LinearTraits {
+  using Options = LinearOptions;
+  using Args = kernels::LinearAttentionArgs<float>;
+  using GradArgs = kernels::LinearAttentionGradArgs<float>;
+  static constexpr const char* kName = "linear_attention";
+  static void set(Args& args, const Options&, int64_t key_width) { args.F = key_width; }
+  static int64_t scratch_size(const Args& args) { return cpu::linear_attention_scratch(args); }
+  static int64_t scratch_size(const GradArgs& args) { return cpu::linear_attention_grad_scratch(args); }
+  static void run(const Args& args) { cpu::linear_attention(args); }
+  static void run(const GradArgs& args) { cpu::linear_attention_grad(args); }
+};
+
+// Options travel through autograd behind a pointer that the saved context owns.
+template <class Traits>
+struct OptionsHolder : torch::CustomClassHolder {
+  explicit OptionsHolder(const typename Traits::Options& o) : options(o) {}
+  typename Traits::Options options;
+};
+
+template <class Traits>
+typename Traits::Args common_args(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& s0, const Tensor& z0,
+                                  const typename Traits::Options& options) {
+  typename Traits::Args args;
+  args.B = q.size(0);
+  args.T = q.size(1);
+  args.H = q.size(2);
+  args.Dv = v.size(3);
+  Traits::set(args, options, q.size(3));
+  args.q = data(q);
+  args.k = data(k);
+  args.v = data(v);
+  args.s0 = data(s0);
+  args.z0 = data(z0);
+  args.scale = options.scale;
+  args.eps = options.eps;
+  args.normalize = options.normalize;
+  args.form = options.form;
+  args.chunk = options.chunk;
+  return args;
+}
+
+// Causal attention in linear time, both similarities: (q, k, v, s0, z0) -> (o, sT, zT), the states only when given.
+template <class Traits>
+class AttentionFunction : public Function<AttentionFunction<Traits>> {
+ public:
+  static tensor_list forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in, const Tensor& v_in, const Tensor& s_in,
+                             const Tensor& z_in, const c10::intrusive_ptr<OptionsHolder<Traits>>& holder) {
+    const Tensor q = dense(q_in), k = dense(k_in), v = dense(v_in), s0 = dense(s_in), z0 = dense(z_in);
+    auto args = common_args<Traits>(q, k, v, s0, z0, holder->options);
+    const Tensor o = torch::empty_like(v), z = torch::empty({args.B, args.T, args.H}, v.options());
+    const Tensor sT = empty_like_or_none(s0), zT = empty_like_or_none(z0);
+    args.o = mutable_data(o);
+    args.z = mutable_data(z);
+    args.sT = mutable_data(sT);
+    args.zT = mutable_data(zT);
+    const Tensor work = scratch(Traits::scratch_size(args));
+    args.scratch = mutable_data(work);
+    Traits::run(args);
+    ctx->save_for_backward({q, k, v, s0, z0, o, z});
+    ctx->saved_data["options"] = c10::IValue::make_capsule(holder);
+    if (!s0.defined()) return {o};
+    return {o, sT, zT};
+  }
+
+  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
+    refuse_double_backward(Traits::kName);
+    const auto saved = ctx->get_saved_variables();
+    const auto holder = ctx->saved_data["options"].toCapsule();
+    const auto& options = static_cast<const OptionsHolder<Traits>&>(*holder).options;
+    const Tensor &q = saved[0], &k = saved[1], &v = saved[2], &s0 = saved[3], &z0 = saved[4];
+    typename Traits::GradArgs args;
+    args.forward = common_args<Traits>(q, k, v, s0, z0, options);
+    args.forward.o = mutable_data(saved[5]);
+    args.forward.z = mutable_data(saved[6]);
+    const Tensor d_o = grads[0].defined() ? dense(grads[0]) : torch::zeros_like(v);
+    const Tensor d_sT = s0.defined() ? dense(grads[1]) : Tensor(), d_zT = s0.defined() ? dense(grads[2]) : Tensor();
+    const Tensor dq = torch::empty_like(q), dk = torch::empty_like(k), dv = torch::empty_like(v);
+    const Tensor d_s0 = empty_like_or_none(s0), d_z0 = empty_like_or_none(z0);
+    args.d_o = data(d_o);
+    args.d_sT = data(d_sT);
+    args.d_zT = data(d_zT);
+    args.dq = mutable_data(dq);
+    args.dk = mutable_data(dk);
+    args.dv = mutable_data(dv);
+    args.d_s0 = mutable_data(d_s0);
+    args.d_z0 = mutable_data(d_z0);
+    const Tensor work = scratch(Traits::scratch_size(args));
+    args.scratch = mutable_data(work);
+    Traits::run(args);
+    return {dq, dk, dv, d_s0, d_z0, Tensor()};
+  }
+};
+
+template <class Traits>
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const typename Traits::Options& options, Tensor* s, Tensor* z) {
+  const auto holder = c10::make_intrusive<OptionsHolder<Traits>>(options);
+  const Tensor s0 = s != nullptr ? *s : Tensor(), z0 = z != nullptr ? *z : Tensor();
+  tensor_list out = AttentionFunction<Traits>::apply(q, k, v, s0, z0, holder);
+  if (s != nullptr) {
+    *s = out[1];
+    *z = out[2];
+  }
+  return out[0];
+}
+
+kernels::ShortConvArgs<float> conv_args(const Tensor& x, const Tensor& w, const Tensor& bias, bool silu, const Tensor& state) {
+  kernels::ShortConvArgs<float> args{.B = x.size(0), .T = x.size(1), .C = x.size(2), .K = w.size(1)};
+  args.x = data(x);
+  args.w = data(w);
+  args.bias = data(bias);
+  args.silu = silu;
+  args.state0 = data(state);
+  return args;
+}
+
+class ShortConvFunction : public Function<ShortConvFunction> {
+ public:
+  static tensor_list forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& w_in, const Tensor& bias_in,
+                             const Tensor& state_in, bool silu) {
+    const Tensor x = dense(x_in), w = dense(w_in), bias = dense(bias_in), state = dense(state_in);
+    auto args = conv_args(x, w, bias, silu, state);
+    const Tensor y = torch::empty_like(x), stateT = empty_like_or_none(state);
+    args.y = mutable_data(y);
+    args.stateT = mutable_data(stateT);
+    cpu::short_conv(args);
+    ctx->save_for_backward({x, w, bias, state});
+    ctx->saved_data["silu"] = silu;
+    if (!state.defined()) return {y};
+    return {y, stateT};
+  }
+
+  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
+    refuse_double_backward("short_conv");
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0], &w = saved[1], &bias = saved[2], &state = saved[3];
+    kernels::ShortConvGradArgs<float> args;
+    args.forward = conv_args(x, w, bias, ctx->saved_data["silu"].toBool(), state);
+    const Tensor dy = grads[0].defined() ? dense(grads[0]) : torch::zeros_like(x);
+    const Tensor d_stateT = state.defined() ? dense(grads[1]) : Tensor();
+    const Tensor dx = torch::empty_like(x), dw = torch::empty_like(w);
+    const Tensor dbias = empty_like_or_none(bias), d_state = empty_like_or_none(state);
+    args.dy = data(dy);
+    args.d_stateT = data(d_stateT);
+    args.dx = mutable_data(dx);
+    args.dw = mutable_data(dw);
+    args.dbias = mutable_data(dbias);
+    args.d_state0 = mutable_data(d_state);
+    const Tensor work = scratch(cpu::short_conv_grad_scratch(args));
+    args.scratch = mutable_data(work);
+    cpu::short_conv_grad(args);
+    return {dx, dw, dbias, d_state, Tensor()};
+  }
+};
+
+class DropoutFunction : public Function<DropoutFunction> {
+ public:
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, double p, int64_t key) {
+    ctx->saved_data["p"] = p;
+    ctx->saved_data["key"] = key;
+    return dropped(dense(x_in), p, key);
+  }
+  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
+    return {dropped(dense(grads[0]), ctx->saved_data["p"].toDouble(), ctx->saved_data["key"].toInt()), Tensor(), Tensor()};
+  }
+
+ private:
+  static Tensor dropped(const Tensor& x, double p, int64_t key) {
+    const Tensor y = torch::empty_like(x);
+    cpu::dropout(x.numel(), static_cast<uint64_t>(key), p, data(x), mutable_data(y));
+    return y;
+  }
+};
+
+class CrossEntropyFunction : public Function<CrossEntropyFunction> {
+ public:
+  static tensor_list forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& e_in, const Tensor& labels, bool with_grad) {
+    const Tensor x = dense(x_in), e = dense(e_in);
+    kernels::CrossEntropyArgs<float> args{.N = x.size(0), .C = x.size(1), .V = e.size(0)};
+    const Tensor nll = torch::empty({args.N}, x.options()), best = torch::empty({args.N}, labels.options());
+    const Tensor d_x = with_grad ? torch::empty_like(x) : Tensor(), d_e = with_grad ? torch::empty_like(e) : Tensor();
+    args.x = data(x);
+    args.e = data(e);
+    args.labels = labels.data_ptr<int64_t>();
+    args.nll = mutable_data(nll);
+    args.best = best.data_ptr<int64_t>();
+    args.grad_scale = 1.0 / static_cast<double>(args.N);
+    args.d_x = mutable_data(d_x);
+    args.d_e = mutable_data(d_e);
+    const Tensor work = scratch(cpu::cross_entropy_scratch(args));
+    args.scratch = mutable_data(work);
+    cpu::cross_entropy(args);
+    ctx->save_for_backward({d_x, d_e});
+    ctx->mark_non_differentiable({nll, best});
+    return {nll.to(torch::kFloat64).mean().to(torch::kFloat32), nll, best};
+  }
+
+  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
+    refuse_double_backward("cross_entropy");
+    const auto saved = ctx->get_saved_variables();
+    return {saved[0] * grads[0], saved[1] * grads[0], Tensor(), Tensor()};
+  }
+};
+
+}  // namespace
+
+Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, const QuadraticOptions& options, Tensor* s, Tensor* z) {
+  return attention<QuadraticTraits>(q, k, v, options, s, z);
+}
+
+Tensor linear_attention(const Tensor& q, const Tensor& k, const Tensor& v, const LinearOptions& options, Tensor* s, Tensor* z) {
+  return attention<LinearTraits>(q, k, v, options, s, z);
+}
+
+Tensor short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, bool silu, Tensor* state) {
+  tensor_list out = ShortConvFunction::apply(x, w, bias, state != nullptr ? *state : Tensor(), silu);
+  if (state != nullptr) *state = out[1];
+  return out[0];
+}
+
+Tensor dropout(const Tensor& x, double p, uint64_t key) { return DropoutFunction::apply(x, p, static_cast<int64_t>(key)); }
+
+std::vector<Tensor> cross_entropy(const Tensor& x, const Tensor& e, const Tensor& labels) {
+  const bool with_grad = torch::GradMode::is_enabled() && (x.requires_grad() || e.requires_grad());
+  return CrossEntropyFunction::apply(x, e, labels, with_grad);
+}
+
+}  // namespace rebased::kernel_functions

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <vector>
+
+#include "engine/vocabulary.h"
+
+namespace rebased::kernel_functions {
+
+// kernels/cpu as autograd functions: float32 on the CPU. Each saves its inputs and what its closed-form backward needs
+// (outputs o and normalisers z), recomputes the rest, and refuses to be differentiated twice.
+
+torch::Tensor quadratic_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                                  const QuadraticOptions& options, torch::Tensor* s, torch::Tensor* z);
+torch::Tensor linear_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                               const LinearOptions& options, torch::Tensor* s, torch::Tensor* z);
+torch::Tensor short_conv(const torch::Tensor& x, const torch::Tensor& w, const torch::Tensor& bias, bool silu,
+                         torch::Tensor* state);
+torch::Tensor dropout(const torch::Tensor& x, double p, uint64_t key);
+
+// {loss, nll [N], best [N]}; the gradients are formed with the loss and scaled in the backward.
+std::vector<torch::Tensor> cross_entropy(const torch::Tensor& x, const torch::Tensor& e, const torch::Tensor& labels);
+
+}  // namespace rebased::kernel_functions

@@ -1,0 +1,63 @@
+#include "nn/block.h"
+
+#include "nn/mixers/registry.h"
+
+namespace rebased {
+namespace {
+
+template <class T>
+const T& repeating(const std::vector<T>& pattern, int64_t layer) {
+  return pattern[static_cast<size_t>(layer) % pattern.size()];
+}
+
+std::unique_ptr<SequenceMixer> build_mixer(const ModelConfig& config, const Scope& scope, int64_t layer) {
+  Json options = repeating(config.mixers, layer);
+  const auto name = options["type"].get<std::string>();
+  options.erase("type");
+  const MixerSetup setup{
+      .d_model = config.d_model, .layer = layer, .n_layers = config.n_layers, .max_tokens = config.max_tokens};
+  return find_mixer(name, scope.prefix()).build(options, scope.prefix(), scope, setup);
+}
+
+}  // namespace
+
+Block::Block(const ModelConfig& config, const Scope& scope, int64_t layer)
+    : path_(scope.prefix()),
+      pre_norm_(config.pre_norm),
+      dropout1_(layer == 0 ? config.embed_dropout : config.resid_dropout),
+      dropout2_(config.resid_dropout) {
+  const NormKind kind = norm_kind(config.norm);
+  norm1_ = Norm(scope.child("norm1"), kind, config.d_model, config.norm_eps, config.affine_norm, config.affine_norm);
+  mixer_ = build_mixer(config, scope.child("mixer"), layer);
+  norm2_ = Norm(scope.child("norm2"), kind, config.d_model, config.norm_eps, config.affine_norm, config.affine_norm);
+  state_mixer_ = make_state_mixer(repeating(config.state_mixers, layer), scope.child("state_mixer"), config.d_model);
+}
+
+Stream Block::forward(Stream stream, const Context& ctx, MixerState* state, Value* aux_loss) {
+  return pre_norm_ ? pre_norm(stream, ctx, state, aux_loss) : post_norm(stream, ctx, state, aux_loss);
+}
+
+Stream Block::pre_norm(const Stream& in, const Context& ctx, MixerState* state, Value* aux_loss) {
+  Value r = drop(in.hidden, dropout1_, ctx, ".dropout1");
+  if (in.residual) r = add(r, in.residual);
+  const Value mixed = mix(norm1_(r), ctx, state, aux_loss);
+  r = add(drop(mixed, dropout2_, ctx, ".dropout2"), r);
+  return {state_mixer_->forward(norm2_(r)), r};
+}
+
+Stream Block::post_norm(const Stream& in, const Context& ctx, MixerState* state, Value* aux_loss) {
+  const Value h = norm1_(add(drop(mix(in.hidden, ctx, state, aux_loss), dropout1_, ctx, ".dropout1"), in.hidden));
+  return {norm2_(add(drop(state_mixer_->forward(h), dropout2_, ctx, ".dropout2"), h)), {}};
+}
+
+Value Block::mix(const Value& x, const Context& ctx, MixerState* state, Value* aux_loss) {
+  MixerOutput output = mixer_->forward(x, ctx, state);
+  if (output.aux_loss && aux_loss != nullptr) *aux_loss = *aux_loss ? add(*aux_loss, output.aux_loss) : output.aux_loss;
+  return output.y;
+}
+
+Value Block::drop(const Value& x, double p, const Context& ctx, const char* place) const {
+  return ctx.training ? dropout(x, p, ctx.dropout_stream(path_ + place)) : x;
+}
+
+}  // namespace rebased

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <string>
+
+#include "config/options.h"
+#include "nn/layers.h"
+
+namespace rebased {
+
+// Maps of queries and keys for linear attention; core.md section 3 has the table and the sources. cosformer is left out: it
+// depends on the sequence length and so has no streaming form.
+struct FeatureMapOptions {
+  std::string name = "elu";
+  double temperature = 1;
+  double floor = 0;
+  int64_t size = 0;
+  int64_t nu = 4;
+  bool tie = true;
+
+  template <class V>
+  void visit(V& v) {
+    v("name", name, "the map",
+      one_of({"elu", "relu", "identity", "square", "scaled_square", "taylor", "taylor_packed", "all_poly", "performer",
+              "hedgehog", "dpfp", "hadamard"}));
+    v("temperature", temperature, "elu and relu: factor on their input", above(0));
+    v("floor", floor, "relu: smallest feature", at_least(0));
+    v("size", size, "all_poly and performer: number of features; 0: feature_dim, or 256 for performer", at_least(0));
+    v("nu", nu, "dpfp: shifts", at_least(1));
+    v("tie", tie, "maps with parameters: one map for q and k");
+  }
+};
+
+// x [..., D] -> [..., size()]
+class FeatureMap {
+ public:
+  FeatureMap() = default;
+  // Throws ConfigError for an option that the chosen map does not have.
+  FeatureMap(const FeatureMapOptions& options, const Scope& scope, int64_t dim);
+
+  Value operator()(const Value& x) const;
+  int64_t size() const { return size_; }
+
+ private:
+  Value relu_map(const Value& x) const;
+  Value performer(const Value& x) const;
+  Value hedgehog(const Value& x) const;
+  Value dpfp(const Value& x) const;
+
+  FeatureMapOptions options_;
+  int64_t dim_ = 0;
+  int64_t size_ = 0;
+  Linear first_, second_;
+  Param* projection_ = nullptr;
+};
+
+}  // namespace rebased

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "nn/mixers/softmax_mixer.h"
+
+namespace rebased {
+
+// Softmax attention over every earlier token (arXiv:1706.03762). State: a cache of keys and values that grows by blocks of
+// kBlock slots; slots that hold nothing have position -1. docs/mixers/attention.md.
+class AttentionMixer : public SoftmaxMixer {
+ public:
+  using Options = SoftmaxOptions;
+  static constexpr int64_t kBlock = 64;
+
+  AttentionMixer(const Options& options, const Scope& scope, const MixerSetup& setup) : SoftmaxMixer(options, 0, scope, setup) {}
+
+  MixerTraits traits() const override { return {.state = MixerTraits::StateKind::kGrowing}; }
+  MixerState initial_state(Engine& engine, int64_t batch) const override;
+  int64_t state_bytes(int64_t batch, int64_t tokens) const override;
+
+ protected:
+  Keys remember(MixerState& state, Value k, Value v, const std::vector<int64_t>& new_pos) const override;
+};
+
+}  // namespace rebased

@@ -1,0 +1,60 @@
+#include "nn/mixers/based.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "nn/positions.h"
+
+namespace rebased {
+namespace {
+
+constexpr QuadraticKernel kTaylor{.a = 1, .b = 1, .c = 0.5};
+
+}  // namespace
+
+BasedMixer::BasedMixer(const Options& options, const Scope& scope, const MixerSetup& setup)
+    : SequenceMixer(scope.prefix()),
+      options_(options),
+      heads_(scope, setup.d_model, options.num_heads, options.feature_dim,
+             value_dim_of(options.head_dim, setup.d_model, options.num_heads, scope.prefix())) {
+  if (options.rope_base > 0 && options.feature_dim % 2 != 0) {
+    throw ConfigError("{}: rotary positions need an even feature_dim, found {}", path(), options.feature_dim);
+  }
+  if (options.qk_norm) {
+    const int64_t width = options.num_heads * options.feature_dim;
+    norm_q_ = Norm(scope.child("ln_q"), NormKind::kLayer, width, options.norm_eps);
+    norm_k_ = Norm(scope.child("ln_k"), NormKind::kLayer, width, options.norm_eps);
+  }
+}
+
+MixerOutput BasedMixer::run(const Value& x, const Context& ctx, MixerState* state) {
+  Value q = heads_.split(options_.qk_norm ? norm_q_(heads_.query(x)) : heads_.query(x));
+  Value k = heads_.split(options_.qk_norm ? norm_k_(heads_.key(x)) : heads_.key(x));
+  const Value v = heads_.value(x);
+  if (options_.rope_base > 0) {
+    const Value positions = token_positions(x, state);
+    q = rope(q, positions, {.base = options_.rope_base});
+    k = rope(k, positions, {.base = options_.rope_base});
+  }
+  ctx.observe(path() + ".q", q);
+  ctx.observe(path() + ".k", k);
+  ctx.observe(path() + ".v", v);
+  const QuadraticOptions attention{.kernel = kTaylor,
+                                   .scale = 1 / std::sqrt(static_cast<double>(options_.feature_dim)),
+                                   .eps = options_.eps,
+                                   .form = ctx.form,
+                                   .chunk = ctx.chunk};
+  const Value o =
+      with_linear_state(state, [&](LinearState* sums) { return quadratic_attention(q, k, v, attention, sums); });
+  return {heads_.output(o), {}};
+}
+
+int64_t BasedMixer::state_features() const { return kernels::quadratic_feature_count(options_.feature_dim, kTaylor); }
+
+MixerState BasedMixer::initial_state(Engine& engine, int64_t batch) const {
+  return heads_.initial_state(engine, batch, state_features());
+}
+
+int64_t BasedMixer::state_bytes(int64_t batch, int64_t) const { return heads_.state_bytes(batch, state_features()); }
+
+}  // namespace rebased

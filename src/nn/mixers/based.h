@@ -1,0 +1,50 @@
+#pragma once
+
+#include "nn/mixers/linear_heads.h"
+#include "nn/sequence_mixer.h"
+
+namespace rebased {
+
+// Based (arXiv:2402.18668): linear attention with the second-order Taylor similarity 1 + s + s^2/2 of softmax's exp(s).
+// docs/mixers/based.md.
+class BasedMixer : public SequenceMixer {
+ public:
+  struct Options {
+    int64_t num_heads = 12;
+    int64_t feature_dim = 16;
+    int64_t head_dim = 0;
+    double eps = 1e-12;
+    bool qk_norm = false;
+    double norm_eps = 1e-5;
+    double rope_base = 0;
+
+    template <class V>
+    void visit(V& v) {
+      v("num_heads", num_heads, "heads", at_least(1));
+      v("feature_dim", feature_dim, "width of queries and keys a head", between(1, 64));
+      v("head_dim", head_dim, "width of values a head; 0: d_model / num_heads rounded down", at_least(0));
+      v("eps", eps, "added to the normaliser; part of the model", at_least(0));
+      v("qk_norm", qk_norm, "LayerNorm over all heads of q and of k (Based + norm)");
+      v("norm_eps", norm_eps, "of that LayerNorm", at_least(0));
+      v("rope_base", rope_base, "base of rotary positions on q and k; 0: none", at_least(0));
+    }
+  };
+
+  BasedMixer(const Options& options, const Scope& scope, const MixerSetup& setup);
+
+  MixerTraits traits() const override { return {}; }
+  MixerState initial_state(Engine& engine, int64_t batch) const override;
+  int64_t state_bytes(int64_t batch, int64_t tokens) const override;
+
+ protected:
+  MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+
+ private:
+  int64_t state_features() const;
+
+  Options options_;
+  LinearHeads heads_;
+  Norm norm_q_, norm_k_;
+};
+
+}  // namespace rebased

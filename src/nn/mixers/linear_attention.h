@@ -1,0 +1,54 @@
+#pragma once
+
+#include "nn/feature_map.h"
+#include "nn/mixers/linear_heads.h"
+#include "nn/sequence_mixer.h"
+
+namespace rebased {
+
+// Linear attention (arXiv:2006.16236) with a choice of feature maps: o_t = phi(q_t) S_t / (phi(q_t) . Z_t + eps).
+// docs/mixers/linear_attention.md.
+class LinearAttentionMixer : public SequenceMixer {
+ public:
+  struct Options {
+    int64_t num_heads = 4;
+    int64_t feature_dim = 16;
+    int64_t head_dim = 0;
+    FeatureMapOptions feature_map;
+    double eps = 1e-12;
+    bool normalize = true;
+    bool use_scale = false;
+    bool output_norm = false;
+    double output_norm_eps = 1e-5;
+
+    template <class V>
+    void visit(V& v) {
+      v("num_heads", num_heads, "heads", at_least(1));
+      v("feature_dim", feature_dim, "width of queries and keys a head before the map", at_least(1));
+      v("head_dim", head_dim, "width of values a head; 0: d_model / num_heads rounded down", at_least(0));
+      v("feature_map", feature_map, "map of queries and keys");
+      v("eps", eps, "added to the normaliser; part of the model", at_least(0));
+      v("normalize", normalize, "divide by the sum of similarities");
+      v("use_scale", use_scale, "scale similarities by feature_dim^-1/2 (fla)");
+      v("output_norm", output_norm, "RMSNorm over each head of the output (fla)");
+      v("output_norm_eps", output_norm_eps, "of that RMSNorm", at_least(0));
+    }
+  };
+
+  LinearAttentionMixer(const Options& options, const Scope& scope, const MixerSetup& setup);
+
+  MixerTraits traits() const override { return {}; }
+  MixerState initial_state(Engine& engine, int64_t batch) const override;
+  int64_t state_bytes(int64_t batch, int64_t tokens) const override;
+
+ protected:
+  MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+
+ private:
+  Options options_;
+  LinearHeads heads_;
+  FeatureMap map_q_, map_k_;
+  Norm output_norm_;
+};
+
+}  // namespace rebased

@@ -1,0 +1,32 @@
+#include "nn/mixers/linear_heads.h"
+
+#include "base/error.h"
+
+namespace rebased {
+
+LinearHeads::LinearHeads(const Scope& scope, int64_t channels, int64_t heads, int64_t key_dim, int64_t value_dim)
+    : heads_(heads),
+      value_dim_(value_dim),
+      proj_q_(scope.child("proj_q"), channels, heads * key_dim, false),
+      proj_k_(scope.child("proj_k"), channels, heads * key_dim, false),
+      proj_v_(scope.child("proj_v"), channels, heads * value_dim, false),
+      proj_o_(scope.child("proj_o"), heads * value_dim, channels, false) {}
+
+MixerState LinearHeads::initial_state(Engine& engine, int64_t batch, int64_t features) const {
+  MixerState state(batch);
+  state.add(engine, "s", Shape({batch, heads_, features, value_dim_}), engine.compute_dtype());
+  state.add(engine, "z", Shape({batch, heads_, features}), engine.compute_dtype());
+  return state;
+}
+
+int64_t LinearHeads::state_bytes(int64_t batch, int64_t features) const {
+  return batch * heads_ * features * (value_dim_ + 1) * static_cast<int64_t>(sizeof(float));
+}
+
+int64_t value_dim_of(int64_t option, int64_t channels, int64_t heads, const std::string& path) {
+  const int64_t width = option > 0 ? option : channels / heads;
+  if (width == 0) throw ConfigError("{}: {} channels leave nothing for each of {} heads; set head_dim", path, channels, heads);
+  return width;
+}
+
+}  // namespace rebased

@@ -1,0 +1,89 @@
+#include "nn/mixers/softmax_mixer.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "engine/engine.h"
+#include "nn/positions.h"
+
+namespace rebased {
+namespace {
+
+int64_t rotary_channels(const SoftmaxOptions& options, int64_t head_dim, const std::string& path) {
+  const auto rotary = static_cast<int64_t>(std::lround(options.rope_fraction * static_cast<double>(head_dim)));
+  if (rotary % 2 != 0) {
+    throw ConfigError("{}.rope_fraction: {} of {} channels is {}, an even number is needed", path, options.rope_fraction,
+                      head_dim, rotary);
+  }
+  return rotary;
+}
+
+}  // namespace
+
+SoftmaxMixer::SoftmaxMixer(const SoftmaxOptions& options, int64_t window, const Scope& scope, const MixerSetup& setup)
+    : SequenceMixer(scope.prefix()),
+      options_(options),
+      window_(window),
+      kv_heads_(options.num_kv_heads > 0 ? options.num_kv_heads : options.num_heads),
+      head_dim_(options.head_dim > 0 ? options.head_dim : setup.d_model / options.num_heads) {
+  if (options.num_heads % kv_heads_ != 0) {
+    throw ConfigError("{}.num_kv_heads: {} heads cannot share {} evenly", path(), options.num_heads, kv_heads_);
+  }
+  if (head_dim_ == 0) throw ConfigError("{}: {} channels leave nothing for each of {} heads", path(), setup.d_model, options.num_heads);
+  rotary_channels(options_, head_dim_, path());
+  const int64_t width = (options.num_heads + 2 * kv_heads_) * head_dim_;
+  wqkv_ = Linear(scope.child("Wqkv"), setup.d_model, width, options.qkv_bias);
+  out_proj_ = Linear(scope.child("out_proj"), options.num_heads * head_dim_, setup.d_model, options.out_bias, scope.residual_std());
+  if (options.qk_norm) {
+    norm_q_ = Norm(scope.child("q_norm"), NormKind::kRms, head_dim_, options.qk_norm_eps);
+    norm_k_ = Norm(scope.child("k_norm"), NormKind::kRms, head_dim_, options.qk_norm_eps);
+  }
+}
+
+Value SoftmaxMixer::rotated(const Value& x, const Value& positions) const {
+  if (options_.rope_fraction == 0) return x;
+  return rope(x, positions, {.rotary = rotary_channels(options_, head_dim_, path()), .base = options_.rope_base});
+}
+
+MixerOutput SoftmaxMixer::run(const Value& x, const Context& ctx, MixerState* state) {
+  const int64_t B = x.size(0), T = x.size(1), q_width = options_.num_heads * head_dim_, kv_width = kv_heads_ * head_dim_;
+  const Value qkv = wqkv_(x);
+  Value q = split_heads(slice(qkv, 2, 0, q_width), options_.num_heads);
+  Value k = split_heads(slice(qkv, 2, q_width, kv_width), kv_heads_);
+  Value v = split_heads(slice(qkv, 2, q_width + kv_width, kv_width), kv_heads_);
+  if (options_.qk_norm) {
+    q = norm_q_(q);
+    k = norm_k_(k);
+  }
+  AttentionOptions attention{.scale = 1 / std::sqrt(static_cast<double>(head_dim_)),
+                             .window = window_,
+                             .additive_mask = options_.additive_mask,
+                             .dropout = ctx.training ? options_.dropout : 0,
+                             .dropout_key = ctx.dropout_stream(path())};
+  const std::vector<int64_t> new_pos = host_positions(B, T, state);
+  auto upload = [&](const std::vector<int64_t>& positions) {
+    return x.engine().from_host(positions.data(), DType::kI64, Shape({B, static_cast<int64_t>(positions.size()) / B}), DType::kI64);
+  };
+  const Value query_pos = upload(new_pos);
+  Value key_pos = query_pos;
+  if (state != nullptr) {
+    Keys keys = remember(*state, std::move(k), std::move(v), new_pos);
+    k = std::move(keys.k);
+    v = std::move(keys.v);
+    key_pos = upload(keys.key_pos);
+    attention.query_pos = query_pos;
+    attention.key_pos = key_pos;
+  }
+  q = rotated(q, query_pos);
+  k = rotated(k, key_pos);
+  ctx.observe(path() + ".q", q);
+  ctx.observe(path() + ".k", k);
+  ctx.observe(path() + ".v", v);
+  return {out_proj_(merge_heads(softmax_attention(q, k, v, attention))), {}};
+}
+
+int64_t SoftmaxMixer::slot_bytes() const {
+  return 2 * kv_heads_ * head_dim_ * static_cast<int64_t>(sizeof(float)) + static_cast<int64_t>(sizeof(int64_t));
+}
+
+}  // namespace rebased

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "nn/layers.h"
+#include "nn/sequence_mixer.h"
+
+namespace rebased {
+
+// What `attention` and `sliding_window` have in common. Keys are cached before rotation, each with its position, so that a
+// policy may choose among them later.
+struct SoftmaxOptions {
+  int64_t num_heads = 1;
+  int64_t num_kv_heads = 0;
+  int64_t head_dim = 0;
+  bool qkv_bias = true;
+  bool out_bias = true;
+  double rope_fraction = 0;
+  double rope_base = 10000;
+  bool qk_norm = false;
+  double qk_norm_eps = 1e-6;
+  double dropout = 0;
+  bool additive_mask = false;
+
+  template <class V>
+  void visit(V& v) {
+    v("num_heads", num_heads, "heads", at_least(1));
+    v("num_kv_heads", num_kv_heads, "heads of keys and values, shared evenly; 0: num_heads", at_least(0));
+    v("head_dim", head_dim, "width of a head; 0: d_model / num_heads", at_least(0));
+    v("qkv_bias", qkv_bias, "bias on the projections to q, k and v");
+    v("out_bias", out_bias, "bias on the output projection");
+    v("rope_fraction", rope_fraction, "part of a head's channels that carry rotary positions; 0: none", between(0, 1));
+    v("rope_base", rope_base, "base of the rotary frequencies", above(0));
+    v("qk_norm", qk_norm, "RMSNorm over each head of q and of k");
+    v("qk_norm_eps", qk_norm_eps, "of that RMSNorm", at_least(0));
+    v("dropout", dropout, "on the attention probabilities while training", between(0, 0.999));
+    v("additive_mask", additive_mask, "add -10000 to hidden scores (zoology) instead of leaving them out");
+  }
+};
+
+class SoftmaxMixer : public SequenceMixer {
+ protected:
+  // window: visible keys including the query's own; 0: all.
+  SoftmaxMixer(const SoftmaxOptions& options, int64_t window, const Scope& scope, const MixerSetup& setup);
+
+  MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+
+  // Adds T new keys and values to the state and sets `keys`, `values`, `key_pos` to all that may be visible.
+  struct Keys {
+    Value k, v;                    // [B, S, Hkv, D]
+    std::vector<int64_t> key_pos;  // [B, S]
+  };
+  virtual Keys remember(MixerState& state, Value k, Value v, const std::vector<int64_t>& new_pos) const = 0;
+
+  int64_t kv_heads() const { return kv_heads_; }
+  int64_t head_dim() const { return head_dim_; }
+  int64_t slot_bytes() const;  // of one cached key, value and position
+
+ private:
+  Value rotated(const Value& x, const Value& positions) const;
+
+  SoftmaxOptions options_;
+  int64_t window_;
+  int64_t kv_heads_;
+  int64_t head_dim_;
+  Linear wqkv_, out_proj_;
+  Norm norm_q_, norm_k_;
+};
+
+}  // namespace rebased

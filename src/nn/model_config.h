@@ -1,0 +1,54 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/options.h"
+#include "nn/state_mixer.h"
+
+namespace rebased {
+
+// config.json of a model folder and the [model] table of a recipe.
+struct ModelConfig {
+  std::string model_type = "rebased";
+  int64_t vocab_size = 8192;
+  int64_t d_model = 64;
+  int64_t n_layers = 2;
+  int64_t max_tokens = 0;
+  std::vector<Json> mixers = {Json{{"type", "base_conv"}}, Json{{"type", "rebased"}}};
+  std::vector<StateMixerOptions> state_mixers = {StateMixerOptions{}};
+  std::string norm = "layer";
+  double norm_eps = 1e-5;
+  bool affine_norm = true;
+  bool pre_norm = true;
+  double embed_dropout = 0.1;
+  double resid_dropout = 0;
+  bool tie_embeddings = true;
+  double init_std = 0.02;
+  bool rescale_residual = true;
+
+  template <class V>
+  void visit(V& v) {
+    v("model_type", model_type, "the family of the file format", one_of({"rebased"}));
+    v("vocab_size", vocab_size, "number of token ids", at_least(1));
+    v("d_model", d_model, "channels of the residual stream", at_least(1));
+    v("n_layers", n_layers, "blocks", at_least(1));
+    v("max_tokens", max_tokens, "rows of the learned position table and longest sequence; 0: no table, no limit", at_least(0));
+    v("mixers", mixers, "sequence mixers, {type = NAME, options}; layer i takes mixers[i mod length]");
+    v("state_mixers", state_mixers, "feed-forward parts; layer i takes state_mixers[i mod length]");
+    v("norm", norm, "layer: LayerNorm; rms: RMSNorm", one_of({"layer", "rms"}));
+    v("norm_eps", norm_eps, "added to the variance", at_least(0));
+    v("affine_norm", affine_norm, "learned gain (and bias of LayerNorm) in the blocks");
+    v("pre_norm", pre_norm, "normalise before each part; false: after it");
+    v("embed_dropout", embed_dropout, "on the embeddings while training", between(0, 0.999));
+    v("resid_dropout", resid_dropout, "on what enters the residual stream while training", between(0, 0.999));
+    v("tie_embeddings", tie_embeddings, "the head is the embedding");
+    v("init_std", init_std, "standard deviation of initial projections and embeddings", above(0));
+    v("rescale_residual", rescale_residual, "projections named out_proj and fc2 start smaller by sqrt(2 n_layers)");
+  }
+};
+
+// The config with every option of every mixer filled in; throws ConfigError. `where` names the document.
+ModelConfig model_config_from_json(const Json& document, std::string_view where);
+
+}  // namespace rebased
