@@ -25,6 +25,8 @@ Document parse_strict_json(std::string_view text, std::string_view file) {
     }
     return true;
   };
+  // The library takes a zero byte for the end of the text and would ignore what follows.
+  if (text.find('\0') != std::string_view::npos) throw ConfigError("{}: parse error: a zero byte is not JSON", file);
   try {
     return Document::parse(text, watch);
   } catch (const nlohmann::json::exception& error) {

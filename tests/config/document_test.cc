@@ -158,6 +158,7 @@ TEST(JsonText, IsReadInOrderAndErrorsNameTheFile) {
   refuses("", "config.json: parse error");
   refuses("{} x", "config.json: parse error");
   refuses("\"\xff\"", "config.json: parse error");
+  refuses(std::string_view("{}\0{", 4), "config.json: parse error: a zero byte");
   refuses("[1e999]", "config.json: number overflow");
   refuses(R"({"a": {"k": 1, "b": 2, "k": 3}})", "config.json: key 'k' stands twice in one object");
   refuses("{\"a\": 1, \"\\u0061\": 2}", "config.json: key 'a' stands twice in one object");

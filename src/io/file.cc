@@ -1,0 +1,87 @@
+#include "io/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "base/error.h"
+
+namespace rebased {
+
+std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
+  const FileDescriptor fd(path, O_RDONLY, 0, "open");
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) fail_errno(path, "inspect");
+  if (!S_ISREG(info.st_mode)) throw IoError("{}: expected a file, found a folder or a device", path);
+  const auto size = static_cast<size_t>(info.st_size);
+  if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile({}));
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (data == MAP_FAILED) fail_errno(path, "map");
+  return std::shared_ptr<const MappedFile>(new MappedFile({static_cast<const std::byte*>(data), size}));
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+std::string read_file(const std::string& path) {
+  const FileDescriptor fd(path, O_RDONLY, 0, "open");
+  std::string bytes;
+  size_t size = 0;
+  while (true) {
+    if (size == bytes.size()) bytes.resize(std::max<size_t>(1 << 16, 2 * size));
+    const ssize_t got = ::read(fd.get(), bytes.data() + size, bytes.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_errno(path, "read");
+    if (got == 0) break;
+    size += static_cast<size_t>(got);
+  }
+  bytes.resize(size);
+  return bytes;
+}
+
+AtomicFile::AtomicFile(std::string path)
+    : path_(std::move(path)),
+      temporary_(temporary_name(path_)),
+      fd_(temporary_, O_WRONLY | O_CREAT | O_EXCL, 0666, "create") {}
+
+AtomicFile::~AtomicFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  if (!fd_.is_open()) throw IoError("{}: cannot write after commit", path_);
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail_errno(temporary_, "write");
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+}
+
+void AtomicFile::commit() {
+  if (!fd_.is_open()) throw IoError("{}: cannot commit twice", path_);
+  if (::fsync(fd_.get()) != 0) fail_errno(temporary_, "sync");
+  fd_.close(temporary_);
+  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) fail_errno(path_, "replace");
+  temporary_.clear();
+  sync_folder(folder_of(path_));
+}
+
+void write_file_atomic(const std::string& path, std::string_view bytes) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+uint64_t xxh64(std::span<const std::byte> bytes) { return XXH64(bytes.data(), bytes.size(), 0); }
+
+uint64_t xxh64_of_file(const std::string& path) { return xxh64(MappedFile::open(path)->bytes()); }
+
+}  // namespace rebased

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "io/system_call.h"
+
+namespace rebased {
+
+// The bytes of a regular file, mapped read-only and kept until the last owner lets go. Shortening the file meanwhile
+// makes reads beyond its new end fatal; files written by AtomicFile are replaced, never shortened.
+class MappedFile {
+ public:
+  static std::shared_ptr<const MappedFile> open(const std::string& path);  // throws IoError
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  std::span<const std::byte> bytes_;
+};
+
+std::string read_file(const std::string& path);  // throws IoError
+
+// A file that appears at `path` complete or not at all, whatever happens: it grows under a temporary name in the same
+// folder and takes its name in commit(), after its bytes have reached the disk. Without commit() nothing is left
+// behind, unless the process is killed: then PATH.tmp-* stays. All functions throw IoError.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::string path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);  // unbuffered
+  void write(std::string_view bytes) { write(std::as_bytes(std::span(bytes))); }
+  void commit();  // once, last
+
+ private:
+  std::string path_;
+  std::string temporary_;
+  FileDescriptor fd_;
+};
+
+void write_file_atomic(const std::string& path, std::string_view bytes);  // throws IoError
+
+uint64_t xxh64(std::span<const std::byte> bytes);  // XXH64 with seed 0
+uint64_t xxh64_of_file(const std::string& path);   // throws IoError
+
+}  // namespace rebased

@@ -1,0 +1,148 @@
+#include "io/model_folder.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "base/error.h"
+#include "io/file.h"
+#include "io/system_call.h"
+
+namespace rebased {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kConfig = "config.json";
+constexpr const char* kTensors = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+
+// Where a replacement in two steps keeps the old folder in between.
+std::string old_name(const std::string& path) { return path + ".rebased-old"; }
+
+bool exists(const std::string& path) {
+  std::error_code error;
+  return fs::exists(fs::symlink_status(path, error));
+}
+
+bool has_file(const std::string& folder, const char* file) {
+  std::error_code error;
+  return fs::is_regular_file(folder + "/" + file, error);
+}
+
+bool is_model_folder(const std::string& path) {
+  return has_file(path, kConfig) && (has_file(path, kTensors) || has_file(path, kIndex));
+}
+
+// Absolute and without a trailing slash, so that names can be formed beside it.
+std::string normal_path(const std::string& path) {
+  if (path.empty()) throw IoError("the path of a model folder is empty");
+  fs::path normal = fs::absolute(path).lexically_normal();
+  if (!normal.has_filename()) normal = normal.parent_path();
+  return normal.string();
+}
+
+void remove_folder(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) throw IoError("{}: cannot remove: {}", path, error.message());
+}
+
+void rename_new(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) != 0) fail_errno(to, "put " + from + " in its place");
+}
+
+void check_replaceable(const std::string& path) {
+  std::error_code error;
+  if (!exists(path) || is_model_folder(path)) return;
+  if (fs::is_directory(path, error) && fs::is_empty(path, error) && !error) return;
+  throw IoError("{}: exists and is not a model folder, so it is not replaced", path);
+}
+
+}  // namespace
+
+void recover_folder(const std::string& path) {
+  const std::string old = old_name(path);
+  if (exists(path) || !exists(old)) return;
+  rename_new(old, path);
+  sync_folder(folder_of(path));
+}
+
+void replace_folder(const std::string& from, const std::string& to, Replacement how) {
+  const std::string parent = folder_of(to);
+  const std::string old = old_name(to);
+  recover_folder(to);
+  if (!exists(to)) {
+    rename_new(from, to);
+    return sync_folder(parent);
+  }
+  if (exists(old)) remove_folder(old);  // `to` is complete: this is what an earlier call had no time to remove
+  if (how == Replacement::kBest && ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
+    sync_folder(parent);
+    return remove_folder(from);  // by now the old folder
+  }
+  if (how == Replacement::kBest && errno != EINVAL && errno != ENOSYS) fail_errno(to, "replace");
+  rename_new(to, old);
+  sync_folder(parent);
+  rename_new(from, to);
+  sync_folder(parent);
+  remove_folder(old);
+}
+
+ModelFolder open_model_folder(const std::string& path) {
+  const std::string folder = normal_path(path);
+  recover_folder(folder);
+  std::error_code error;
+  if (!exists(folder)) throw IoError("{}: no such folder", path);
+  if (!fs::is_directory(folder, error)) throw IoError("{}: expected a model folder, found a file", path);
+  if (!has_file(folder, kConfig)) throw IoError("{}: no {} in this folder", path, kConfig);
+  const bool single = has_file(folder, kTensors);
+  if (!single && !has_file(folder, kIndex))
+    throw IoError("{}: neither {} nor {} in this folder", path, kTensors, kIndex);
+  const std::string config = folder + "/" + kConfig;
+  Json document = parse_json(read_file(config), config);
+  if (!document.is_object()) throw ConfigError("{}: expected a JSON object, found {}", config, document.type_name());
+  return {folder, std::move(document), TensorSource::open(folder + "/" + (single ? kTensors : kIndex))};
+}
+
+ModelFolderWriter::ModelFolderWriter(const std::string& path) : path_(normal_path(path)) {
+  recover_folder(path_);
+  check_replaceable(path_);
+  temporary_ = temporary_name(path_);
+  if (::mkdir(temporary_.c_str(), 0777) != 0) fail_errno(temporary_, "create");
+}
+
+ModelFolderWriter::~ModelFolderWriter() {
+  std::error_code ignored;
+  if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+}
+
+std::string ModelFolderWriter::path_of(std::string_view file) const {
+  check_file_name(file, path_);
+  if (temporary_.empty()) throw IoError("{}: cannot write {} after commit", path_, file);
+  return temporary_ + "/" + std::string(file);
+}
+
+void ModelFolderWriter::write_config(const Json& config) { write_file(kConfig, config.dump(2) + "\n"); }
+
+void ModelFolderWriter::write_tensors(std::span<const TensorToWrite> tensors,
+                                      const std::map<std::string, std::string>& metadata, std::string_view file) {
+  write_safetensors(path_of(file), tensors, metadata);
+}
+
+void ModelFolderWriter::write_file(std::string_view file, std::string_view bytes) {
+  write_file_atomic(path_of(file), bytes);
+}
+
+void ModelFolderWriter::commit() {
+  if (temporary_.empty()) throw IoError("{}: cannot commit twice", path_);
+  if (!is_model_folder(temporary_)) throw IoError("{}: cannot commit without {} and {}", path_, kConfig, kTensors);
+  check_replaceable(path_);
+  sync_folder(temporary_);
+  replace_folder(temporary_, path_);
+  temporary_.clear();
+}
+
+}  // namespace rebased

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "config/document.h"
+#include "io/safetensors.h"
+
+namespace rebased {
+
+// A folder with config.json and the tensors: model.safetensors, or model.safetensors.index.json and its shards. Other
+// files (tokenizer.json, ...) may lie beside them.
+struct ModelFolder {
+  std::string path;
+  Json config;
+  TensorSource tensors;
+};
+
+// Throws IoError that names what is missing, ConfigError for a bad config.json, FormatError for bad tensors. Brings
+// back the old folder when a replacement was cut short (see replace_folder).
+ModelFolder open_model_folder(const std::string& path);
+
+// Writes a model folder as a whole: it grows as PATH.tmp-* beside `path` and takes its place in commit(). Until then,
+// and if anything fails or the process is killed, what was at `path` before is still there, complete. Only a model
+// folder or an empty folder is replaced. Without commit() nothing is left behind, unless the process is killed: then
+// PATH.tmp-* stays. All functions throw IoError, and FormatError for a file name that is not plain.
+class ModelFolderWriter {
+ public:
+  explicit ModelFolderWriter(const std::string& path);
+  ~ModelFolderWriter();
+  ModelFolderWriter(const ModelFolderWriter&) = delete;
+  ModelFolderWriter& operator=(const ModelFolderWriter&) = delete;
+
+  void write_config(const Json& config);
+  void write_tensors(std::span<const TensorToWrite> tensors, const std::map<std::string, std::string>& metadata = {},
+                     std::string_view file = "model.safetensors");
+  void write_file(std::string_view file, std::string_view bytes);  // a plain name
+  void commit();                                                   // once, last; needs a config and tensors
+
+ private:
+  std::string path_of(std::string_view file) const;
+
+  std::string path_;
+  std::string temporary_;
+};
+
+// How replace_folder goes about it: in one system call, or in two steps where the file system cannot exchange names.
+enum class Replacement { kBest, kTwoSteps };
+
+// Puts the folder `from` in the place of `to`, which need not exist, and removes what `to` was. Both lie in one folder.
+// The two steps are TO -> TO.rebased-old, FROM -> TO; a process killed between them leaves TO.rebased-old, which
+// recover_folder turns back into TO. Throws IoError.
+void replace_folder(const std::string& from, const std::string& to, Replacement how = Replacement::kBest);
+void recover_folder(const std::string& path);
+
+}  // namespace rebased

@@ -1,0 +1,134 @@
+#include "io/file.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/temporary_folder.h"
+
+namespace rebased {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+std::string text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+TEST(MappedFile, HoldsTheBytesEvenWhenTheFileIsReplaced) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "a", "first");
+  const auto mapped = MappedFile::open(folder / "a");
+  write_file_atomic(folder / "a", "2nd");
+  EXPECT_EQ(text_of(mapped->bytes()), "first");
+  EXPECT_EQ(text_of(MappedFile::open(folder / "a")->bytes()), "2nd");
+}
+
+TEST(MappedFile, AcceptsAnEmptyFileAndNamesWhatItRefuses) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "empty", "");
+  EXPECT_TRUE(MappedFile::open(folder / "empty")->bytes().empty());
+  EXPECT_THAT([&] { MappedFile::open(folder / "none"); },
+              ThrowsMessage<IoError>(HasSubstr(folder / "none: cannot open: No such file")));
+  EXPECT_THAT([&] { MappedFile::open(folder.path()); }, ThrowsMessage<IoError>(HasSubstr("expected a file")));
+}
+
+TEST(ReadFile, ReadsEverySizeAndNamesWhatItRefuses) {
+  const TemporaryFolder folder;
+  for (const size_t size : {0u, 1u, 65535u, 65536u, 65537u, 300000u}) {
+    std::string bytes(size, '\0');
+    for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 7 + i / 256);
+    write_file_atomic(folder / "a", bytes);
+    EXPECT_EQ(read_file(folder / "a"), bytes);
+  }
+  EXPECT_THAT([&] { read_file(folder / "none"); }, ThrowsMessage<IoError>(HasSubstr(folder / "none: cannot open")));
+  EXPECT_THAT([&] { read_file(folder.path()); }, ThrowsMessage<IoError>(HasSubstr("Is a directory")));
+}
+
+TEST(AtomicFile, AppearsOnlyWhenCommitted) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "a", "old");
+  {
+    AtomicFile file(folder / "a");
+    file.write("ne");
+    EXPECT_EQ(read_file(folder / "a"), "old");
+    EXPECT_EQ(folder.names().size(), 2u);  // the temporary lies in the same folder
+    file.write("w");
+    file.commit();
+    EXPECT_EQ(read_file(folder / "a"), "new");
+    EXPECT_THROW(file.write("more"), IoError);
+    EXPECT_THROW(file.commit(), IoError);
+  }
+  EXPECT_THAT(folder.names(), ElementsAre("a"));
+  EXPECT_EQ(read_file(folder / "a"), "new");
+}
+
+TEST(AtomicFile, LeavesNothingWithoutCommit) {
+  const TemporaryFolder folder;
+  { AtomicFile(folder / "a").write("half"); }
+  EXPECT_THAT(folder.names(), ElementsAre());
+}
+
+TEST(AtomicFile, TwoWritersOfOneFileDoNotMix) {
+  const TemporaryFolder folder;
+  AtomicFile one(folder / "a"), two(folder / "a");
+  one.write("one");
+  two.write("two");
+  two.commit();
+  EXPECT_EQ(read_file(folder / "a"), "two");
+  one.commit();
+  EXPECT_EQ(read_file(folder / "a"), "one");
+}
+
+TEST(AtomicFile, FollowsTheUmask) {
+  const TemporaryFolder folder;
+  const mode_t before = ::umask(027);
+  write_file_atomic(folder / "a", "x");
+  ::umask(before);
+  struct stat info {};
+  ASSERT_EQ(::stat((folder / "a").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777u, 0640u);
+}
+
+TEST(AtomicFile, NamesWhatFailsAndKeepsTheOldFile) {
+  const TemporaryFolder folder;
+  EXPECT_THAT([&] { write_file_atomic(folder / "no/a", "x"); }, ThrowsMessage<IoError>(HasSubstr("cannot create")));
+  ::mkdir((folder / "taken").c_str(), 0777);
+  EXPECT_THAT([&] { write_file_atomic(folder / "taken", "x"); }, ThrowsMessage<IoError>(HasSubstr("cannot replace")));
+  EXPECT_THAT(folder.names(), ElementsAre("taken"));
+}
+
+TEST(AtomicFile, AFullDiskLeavesTheOldFile) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "a", "old");
+  // A limit on the size of files stands in for a full disk.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{1000, before.rlim_max};
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  EXPECT_THAT([&] { write_file_atomic(folder / "a", std::string(5000, 'x')); },
+              ThrowsMessage<IoError>(HasSubstr("cannot write")));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  ::signal(SIGXFSZ, handler);
+  EXPECT_EQ(read_file(folder / "a"), "old");
+  EXPECT_THAT(folder.names(), ElementsAre("a"));
+}
+
+// The published values for the empty input and "abc".
+TEST(Hash, IsXxh64) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(xxh64({}), 0xef46db3751d8e999u);
+  write_file_atomic(folder / "a", "abc");
+  EXPECT_EQ(xxh64_of_file(folder / "a"), 0x44bc2cf5ad770999u);
+  EXPECT_THROW(xxh64_of_file(folder / "none"), IoError);
+}
+
+}  // namespace
+}  // namespace rebased
