@@ -1,0 +1,129 @@
+#include "record/run_folder.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "base/error.h"
+
+namespace rebased {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The number behind `prefix` in a file name, nothing when the rest is not a number.
+std::optional<int64_t> number_after(std::string_view name, std::string_view prefix) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error != std::errc() || end != name.data() + name.size() || number < 0) return std::nullopt;
+  return number;
+}
+
+bool is_complete(const fs::path& checkpoint) {
+  return fs::is_regular_file(checkpoint / "trainer_state.json") &&
+         fs::is_regular_file(checkpoint / "model.safetensors");
+}
+
+// Every step-N folder, newest first, complete or not.
+std::vector<CheckpointEntry> step_folders(const fs::path& checkpoints) {
+  std::vector<CheckpointEntry> entries;
+  if (!fs::is_directory(checkpoints)) return entries;
+  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints)) {
+    const auto step = number_after(entry.path().filename().string(), "step-");
+    if (step && entry.is_directory()) entries.push_back({*step, entry.path()});
+  }
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.step > b.step; });
+  return entries;
+}
+
+// Without its trainer_state.json a checkpoint counts as incomplete, so an interrupted removal leaves nothing that
+// loads.
+void remove_checkpoint(const fs::path& checkpoint) {
+  fs::remove(checkpoint / "trainer_state.json");
+  fs::remove_all(checkpoint);
+}
+
+// Runs f and turns what std::filesystem throws into IoError.
+template <class F>
+auto with_io_errors(F&& f) {
+  try {
+    return f();
+  } catch (const fs::filesystem_error& error) {
+    throw IoError("{}: {}", error.path1().string(), error.code().message());
+  }
+}
+
+}  // namespace
+
+RunFolder RunFolder::create(const fs::path& root) {
+  return with_io_errors([&] {
+    if (is_run(root)) {
+      throw ConfigError("{} already holds a run: continue it with --resume {}, or choose another folder", root.string(),
+                        root.string());
+    }
+    if (fs::exists(root) && !fs::is_directory(root)) {
+      throw ConfigError("{} is a file, expected a folder for the run", root.string());
+    }
+    if (fs::exists(root) && !fs::is_empty(root)) {
+      throw ConfigError("{} is not empty and is not a run (it has no recipe.toml): choose a new or empty folder",
+                        root.string());
+    }
+    fs::create_directories(root);
+    return RunFolder(root);
+  });
+}
+
+RunFolder RunFolder::create_next(const fs::path& parent, std::string_view name) {
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos) {
+    throw ConfigError("a run's name is a plain file name, found \"{}\"", name);
+  }
+  return with_io_errors([&] {
+    fs::create_directories(parent);
+    int64_t highest = 0;
+    const std::string prefix = std::string(name) + "-";
+    for (const fs::directory_entry& entry : fs::directory_iterator(parent)) {
+      highest = std::max(highest, number_after(entry.path().filename().string(), prefix).value_or(0));
+    }
+    fs::path root;
+    do {
+      root = parent / fmt::format("{}{:03}", prefix, ++highest);
+    } while (!fs::create_directory(root));
+    return RunFolder(root);
+  });
+}
+
+RunFolder RunFolder::open(const fs::path& root) {
+  if (!is_run(root)) throw ConfigError("{} is not a run: expected a folder with a recipe.toml", root.string());
+  return RunFolder(root);
+}
+
+bool RunFolder::is_run(const fs::path& root) {
+  std::error_code ignored;
+  return fs::is_regular_file(root / "recipe.toml", ignored);
+}
+
+fs::path RunFolder::checkpoint(int64_t step) const { return checkpoints() / fmt::format("step-{:06}", step); }
+
+std::vector<CheckpointEntry> RunFolder::list_checkpoints() const {
+  return with_io_errors([&] {
+    std::vector<CheckpointEntry> entries = step_folders(checkpoints());
+    std::erase_if(entries, [](const CheckpointEntry& entry) { return !is_complete(entry.path); });
+    return entries;
+  });
+}
+
+void RunFolder::prune_checkpoints(int keep) const {
+  if (keep < 1) throw ConfigError("checkpoints to keep: expected at least 1, found {}", keep);
+  with_io_errors([&] {
+    int complete = 0;
+    for (const CheckpointEntry& entry : step_folders(checkpoints())) {
+      const bool counts = is_complete(entry.path);
+      if (counts && ++complete <= keep) continue;
+      if (complete > 0) remove_checkpoint(entry.path);
+    }
+  });
+}
+
+}  // namespace rebased
