@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "config/options.h"
 #include "data/task.h"
 
 namespace rebased {
@@ -20,10 +21,24 @@ struct MqarOptions {
   int64_t vocab_size = 8192;
   int64_t seq_len = 64;
   int64_t pairs = 4;
-  double power = 0.01;              // 1: queries anywhere; near 0: most of them soon after the context
-  bool random_fill = false;         // blanks become uniform ids (our own generator: the published one is torch's)
-  int64_t passes = 1;               // how often the context is shown (just-read-twice, arXiv:2407.05483)
-  std::string generator = "numpy";  // "numpy": bit for bit the published data; "fast": the same distribution
+  double power = 0.01;
+  bool random_fill = false;  // our own generator, also with generator "numpy": the published filler is torch's
+  int64_t passes = 1;        // just-read-twice, arXiv:2407.05483
+  std::string generator = "numpy";
+
+  template <class V>
+  void visit(V& v) {
+    v("vocab_size", vocab_size, "number of ids: 0 is the blank, the lower half are keys, the upper half values",
+      at_least(4));
+    v("seq_len", seq_len, "tokens of an example, even", at_least(4));
+    v("pairs", pairs, "key-value pairs, each asked once", at_least(1));
+    v("power", power, "exponent of the law of the query places: 1 is uniform, near 0 soon after the context",
+      between(1e-6, 10));
+    v("random_fill", random_fill, "replace blanks by uniform ids");
+    v("passes", passes, "how often the context is shown", at_least(1));
+    v("generator", generator, "numpy: bit for bit the published data; fast: the same distribution",
+      one_of({"numpy", "fast"}));
+  }
 };
 
 // `examples` rows. Needs an even seq_len < vocab_size with room for context and queries: 2 * pairs * (passes + 1) <=

@@ -16,7 +16,7 @@ Bindings draw_bindings(Draws& draws, int64_t examples, int64_t vocab_size, int64
 }
 
 std::vector<double> slot_weights(std::string_view task, int64_t slots, double power) {
-  require(power > 0 && power <= 10, task, "power must be in (0, 10], found {}", power);
+  require(power >= 1e-6 && power <= 10, task, "power must be in [1e-6, 10], found {}", power);
   std::vector<double> weights(static_cast<size_t>(slots));
   for (int64_t g = 0; g < slots; ++g) weights[g] = power * std::pow(static_cast<double>(g + 1), power - 1);
   return weights;

@@ -18,7 +18,7 @@ struct Bindings {
 };
 Bindings draw_bindings(Draws& draws, int64_t examples, int64_t vocab_size, int64_t pairs);
 
-// Weights power * (g + 1)^(power - 1) of the places g for a query. Throws ConfigError unless 0 < power <= 10.
+// Weights power * (g + 1)^(power - 1) of the places g for a query. Throws ConfigError unless 1e-6 <= power <= 10.
 std::vector<double> slot_weights(std::string_view task, int64_t slots, double power);
 
 // Throws ConfigError "task: message" unless ok.
