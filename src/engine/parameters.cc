@@ -102,26 +102,37 @@ void ParameterStore::initialise(Engine& engine, uint64_t seed) {
   }
 }
 
-void ParameterStore::load(Engine& engine, const TensorSource& tensors) {
+namespace {
+
+// What keeps `tensors` from being the values of `params`, a sentence part each.
+std::vector<std::string> mismatches(const std::deque<Param>& params, const TensorMap& tensors) {
   std::vector<std::string> problems;
-  std::set<std::string> known;
-  for (const Param& param : params_) {
-    known.insert(param.spec.name);
-    const TensorView* tensor = tensors.find(param.spec.name);
-    if (tensor == nullptr) {
-      problems.push_back(fmt::format("{} is missing", param.spec.name));
-    } else if (tensor->shape != param.spec.shape) {
-      problems.push_back(fmt::format("{}: expected {}, found {}", param.spec.name, param.spec.shape.str(), tensor->shape.str()));
-    } else if (!is_floating(tensor->dtype)) {
-      problems.push_back(fmt::format("{}: expected a float type, found {}", param.spec.name, dtype_name(tensor->dtype)));
+  std::set<std::string_view> known;
+  for (const Param& param : params) {
+    const ParamSpec& spec = param.spec;
+    known.insert(spec.name);
+    const auto found = tensors.find(spec.name);
+    if (found == tensors.end()) {
+      problems.push_back(fmt::format("{} is missing", spec.name));
+    } else if (found->second.shape != spec.shape) {
+      problems.push_back(fmt::format("{}: expected {}, found {}", spec.name, spec.shape.str(), found->second.shape.str()));
+    } else if (!is_floating(found->second.dtype)) {
+      problems.push_back(fmt::format("{}: expected a float type, found {}", spec.name, dtype_name(found->second.dtype)));
     }
   }
-  for (const std::string& name : tensors.names()) {
+  for (const auto& [name, tensor] : tensors) {
     if (!known.contains(name)) problems.push_back(fmt::format("{} is not part of the model", name));
   }
-  if (!problems.empty()) throw FormatError("{}: {}", tensors.name(), fmt::join(problems, "; "));
+  return problems;
+}
+
+}  // namespace
+
+void ParameterStore::load(Engine& engine, const TensorMap& tensors, std::string_view file) {
+  const std::vector<std::string> problems = mismatches(params_, tensors);
+  if (!problems.empty()) throw FormatError("{}: {}", file, fmt::join(problems, "; "));
   for (Param& param : params_) {
-    const TensorView& tensor = *tensors.find(param.spec.name);
+    const TensorView& tensor = tensors.find(param.spec.name)->second;
     const bool aligned = reinterpret_cast<uintptr_t>(tensor.data.data()) % alignof(float) == 0;
     if (tensor.dtype == DType::kF32 && aligned) {
       param.value = engine.borrow(reinterpret_cast<const float*>(tensor.data.data()), tensor.shape, tensor.owner);

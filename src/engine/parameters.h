@@ -50,9 +50,9 @@ class ParameterStore {
 
   // Initial values on `engine`; each parameter's depend on (seed, its name) alone.
   void initialise(Engine& engine, uint64_t seed);
-  // Values from a model's tensors, converted to float32; used in place where the engine and the file allow.
-  // Throws FormatError listing missing, unexpected and misshapen tensors by name.
-  void load(Engine& engine, const TensorSource& tensors);
+  // Values from a model's tensors, converted to the engine's dtype; used in place where the engine and the file allow.
+  // Throws FormatError listing missing, unexpected and misshapen tensors by name; `file` opens its message.
+  void load(Engine& engine, const TensorMap& tensors, std::string_view file);
 
  private:
   std::deque<Param> params_;

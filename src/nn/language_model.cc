@@ -89,7 +89,7 @@ ModelLoss LanguageModel::loss(const Value& tokens, std::span<const int64_t> labe
   ModelLoss result;
   std::vector<int64_t> targets;
   for (size_t i = 0; i < labels.size(); ++i) {
-    if (labels[i] == kIgnoreLabel) continue;
+    if (labels[i] < 0) continue;
     result.positions.push_back(static_cast<int64_t>(i));
     targets.push_back(labels[i]);
   }

@@ -9,8 +9,6 @@
 
 namespace rebased {
 
-inline constexpr int64_t kIgnoreLabel = -100;
-
 // States of all layers; rows are the batch.
 class ModelState {
  public:
@@ -47,7 +45,7 @@ class LanguageModel {
   Value hidden(const Value& tokens, const Context& ctx, ModelState* state, Value* aux_loss = nullptr);
   // [..., C] -> [..., V]: final norm and head.
   Value logits(const Value& hidden) const;
-  // labels: B * T ids, kIgnoreLabel where nothing is asked. Throws ShapeError when no position is labelled.
+  // labels: B * T ids, negative where nothing is asked. Throws ShapeError when no position is labelled.
   ModelLoss loss(const Value& tokens, std::span<const int64_t> labels, const Context& ctx, ModelState* state = nullptr);
 
   ModelState initial_state(Engine& engine, int64_t batch) const;
