@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "nn/language_model.h"
+#include "train/optimizer.h"
+
+namespace rebased {
+
+// What a run must remember besides weights and moments: everything else is a function of the recipe and the step.
+struct TrainerState {
+  int64_t step = 0;  // optimiser steps done
+  double best = 0;   // highest test accuracy, or lowest bits per byte
+  int64_t best_step = 0;
+  double last = 0;  // of the newest evaluation
+  double seconds = 0;  // trained so far
+  bool finished = false;
+
+  template <class V>
+  void visit(V& v) {
+    v("step", step, "optimiser steps done");
+    v("best", best, "best test accuracy or bits per byte");
+    v("best_step", best_step, "the step it was measured at");
+    v("last", last, "the newest test accuracy or bits per byte");
+    v("seconds", seconds, "time trained so far");
+    v("finished", finished, "the run has ended by its own rule");
+  }
+};
+
+// Writes the checkpoint as a whole (a model folder with optimizer.safetensors and trainer_state.json) or not at all.
+void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer, const TrainerState& state,
+                     bool text_model);
+
+// Puts weights, moments and step of a checkpoint into a model built from the same recipe. Throws FormatError naming the
+// tensor or file that does not fit.
+TrainerState load_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer);
+
+// Writes the model alone, for inference.
+void save_model(const std::filesystem::path& folder, LanguageModel& model, bool text_model);
+
+}  // namespace rebased

@@ -1,0 +1,85 @@
+#include "train/recipe.h"
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "config/document.h"
+#include "data/task_registry.h"
+#include "text/byte_tokenizer.h"
+
+namespace rebased {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check_data(DataRecipe& data, std::string_view where) {
+  if (data.task.empty() == data.text.empty()) {
+    throw ConfigError("{}: data needs either a task or text, found {}", where, data.task.empty() ? "neither" : "both");
+  }
+  if (data.is_text()) return;
+  data.options = resolve_task_options(data.task, data.options);
+  Json test = data.options;
+  test.update(data.test_options);
+  resolve_task_options(data.task, test);
+}
+
+int64_t tokens_of(const DataRecipe& data) {
+  return data.is_text() ? data.seq_len : data.options.value("seq_len", int64_t{0});
+}
+
+// What the data says about the model where the recipe does not.
+void fill_model(const Json& document, Recipe& recipe, std::string_view where) {
+  const Json given = document.value("model", Json::object());
+  const int64_t vocabulary =
+      recipe.data.is_text() ? ByteTokenizer().vocab_size() : recipe.data.options.value("vocab_size", int64_t{0});
+  if (!given.contains("vocab_size") && vocabulary > 0) recipe.model.vocab_size = vocabulary;
+  if (!given.contains("max_tokens") && !recipe.data.is_text()) recipe.model.max_tokens = tokens_of(recipe.data);
+  if (recipe.model.vocab_size < vocabulary) {
+    throw ConfigError("{}: model.vocab_size: expected at least the data's {}, found {}", where, vocabulary, recipe.model.vocab_size);
+  }
+  if (recipe.model.max_tokens > 0 && recipe.model.max_tokens < tokens_of(recipe.data)) {
+    throw ConfigError("{}: model.max_tokens: expected at least the data's {} tokens, found {}", where, tokens_of(recipe.data),
+                      recipe.model.max_tokens);
+  }
+}
+
+void check_training(const Json& document, Recipe& recipe, std::string_view where) {
+  if (recipe.data.is_text()) {
+    if (recipe.train.steps == 0) throw ConfigError("{}: train.steps: text needs a number of steps, found 0", where);
+    if (!document.value("schedule", Json::object()).contains("kind")) recipe.schedule.kind = "cosine";
+    if (recipe.schedule.kind == "cosine_epoch") {
+      throw ConfigError("{}: schedule.kind: cosine_epoch cannot take effect on text, which has no epochs", where);
+    }
+  }
+  if (recipe.schedule.kind == "constant" && recipe.schedule.final_ratio != 0) {
+    throw ConfigError("{}: schedule.final_ratio cannot take effect with a constant schedule", where);
+  }
+}
+
+std::string beside(const std::string& path, const fs::path& folder) {
+  if (fs::path(path).is_absolute() || fs::exists(path) || !fs::exists(folder / path)) return path;
+  return (folder / path).string();
+}
+
+}  // namespace
+
+Recipe recipe_from_json(const Json& document, std::string_view where) {
+  auto recipe = options_from_json<Recipe>(document, where);
+  check_data(recipe.data, where);
+  fill_model(document, recipe, where);
+  check_training(document, recipe, where);
+  recipe.model = model_config_from_json(options_to_json(recipe.model), fmt::format("{}: model", where));
+  return recipe;
+}
+
+Recipe load_recipe(const std::string& path, const std::vector<std::string>& assignments) {
+  Json document = read_toml_file(path);
+  for (const std::string& assignment : assignments) apply_set(document, assignment);
+  Recipe recipe = recipe_from_json(document, path);
+  const fs::path folder = fs::path(path).parent_path();
+  for (std::string& file : recipe.data.text) file = beside(file, folder);
+  for (std::string& file : recipe.data.validation_text) file = beside(file, folder);
+  return recipe;
+}
+
+}  // namespace rebased

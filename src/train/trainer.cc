@@ -1,0 +1,212 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/threads.h"
+#include "train/schedule.h"
+
+namespace rebased {
+namespace {
+
+constexpr int64_t kTokensPerPass = 6144;
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+torch::Device device_of(const Recipe& recipe) {
+  try {
+    return torch::Device(recipe.device);
+  } catch (const c10::Error&) {
+    throw ConfigError("device: expected cpu or a torch device such as cuda:0, found {}", recipe.device);
+  }
+}
+
+std::unique_ptr<LanguageModel> build_model(const Recipe& recipe, Engine& engine) {
+  auto model = std::make_unique<LanguageModel>(recipe.model);
+  model->parameters().initialise(engine, static_cast<uint64_t>(recipe.seed));
+  return model;
+}
+
+}  // namespace
+
+int64_t micro_batch_rows(const Recipe& recipe, int64_t T) {
+  const int64_t rows = recipe.train.micro_batch > 0 ? recipe.train.micro_batch : std::max<int64_t>(1, kTokensPerPass / T);
+  return std::min(rows, recipe.train.batch_size);
+}
+
+Trainer::Trainer(const Recipe& recipe, std::optional<RunFolder> folder, const std::atomic<bool>& stop)
+    : recipe_(recipe),
+      folder_(std::move(folder)),
+      stop_(stop),
+      engine_(torch::kFloat32, device_of(recipe)),
+      data_(open_training_data(recipe)),
+      model_(build_model(recipe, engine_)),
+      optimizer_(model_->parameters(), recipe.optimizer) {
+  state_.best = data_->has_accuracy() ? 0 : 1e30;
+}
+
+int64_t Trainer::total_steps() const {
+  return recipe_.train.steps > 0 ? recipe_.train.steps : recipe_.train.epochs * data_->steps_per_epoch();
+}
+
+int64_t Trainer::eval_interval() const {
+  if (recipe_.train.eval_every > 0) return recipe_.train.eval_every;
+  return data_->steps_per_epoch() > 0 ? data_->steps_per_epoch() : std::max<int64_t>(1, total_steps() / 20);
+}
+
+double Trainer::epoch_of(int64_t step) const {
+  return data_->steps_per_epoch() > 0 ? static_cast<double>(step) / static_cast<double>(data_->steps_per_epoch()) : 0;
+}
+
+int64_t Trainer::resume() {
+  const auto entries = folder_->list_checkpoints();
+  if (entries.empty()) return 0;
+  state_ = load_checkpoint(entries.front().path, *model_, optimizer_);
+  checkpointed_ = state_.step;
+  return state_.step;
+}
+
+void Trainer::open_records() {
+  const std::optional<int64_t> from = state_.step > 0 ? std::optional(state_.step) : std::nullopt;
+  metrics_.emplace(folder_->metrics(), from.value_or(0));
+  events_.emplace(folder_->root(), from);
+}
+
+double Trainer::lr_of(int64_t step) const {
+  const int64_t per_epoch = data_->steps_per_epoch();
+  return learning_rate(recipe_.schedule, recipe_.optimizer.lr, step, total_steps(), per_epoch > 0 ? step / per_epoch : 0,
+                       recipe_.train.epochs);
+}
+
+double Trainer::clip_scale(double norm) const {
+  return recipe_.optimizer.clip > 0 && norm > recipe_.optimizer.clip ? recipe_.optimizer.clip / norm : 1;
+}
+
+// The loss is the mean over the whole batch, so that the size of a pass changes nothing but rounding.
+double Trainer::accumulate(const Batch& batch, int64_t step) {
+  const int64_t rows = micro_batch_rows(recipe_, batch.T), all = batch.labelled();
+  const uint64_t step_key = derive_key(static_cast<uint64_t>(recipe_.seed), "dropout", static_cast<uint64_t>(step));
+  double loss = 0;
+  for (int64_t begin = 0; begin < batch.B; begin += rows) {
+    const Batch part = batch.rows(begin, std::min(rows, batch.B - begin));
+    const int64_t labelled = part.labelled();
+    if (labelled == 0) continue;
+    const Context ctx{.training = true, .dropout_key = mix64(step_key ^ static_cast<uint64_t>(begin))};
+    const Value tokens = engine_.from_host(part.tokens.data(), DType::kI64, Shape({part.B, part.T}), DType::kI64);
+    const ModelLoss result = model_->loss(tokens, part.labels, ctx);
+    const torch::Tensor share = tensor_of(result.loss) * (static_cast<double>(labelled) / static_cast<double>(all));
+    share.backward();
+    loss += share.item<double>();
+  }
+  return loss;
+}
+
+double Trainer::train_step(int64_t step) {
+  optimizer_.zero_grad();
+  const double loss = accumulate(data_->batch(step), step);
+  const bool logged = (step + 1) % recipe_.train.log_every == 0;
+  const bool needs_norm = logged || recipe_.optimizer.clip > 0 || !std::isfinite(loss);
+  const double norm = needs_norm ? optimizer_.grad_norm() : 0;
+  if (!std::isfinite(loss) || !std::isfinite(norm)) stop_for_non_finite(step, loss, norm);
+  optimizer_.step(lr_of(step), clip_scale(norm));
+  model_->after_step();
+  if (logged) log_step(step + 1, loss, norm);
+  if (recipe_.train.stats_every > 0 && (step + 1) % recipe_.train.stats_every == 0) log_statistics(step + 1);
+  return loss;
+}
+
+void Trainer::log_step(int64_t step, double loss, double norm) {
+  const double lr = lr_of(step - 1);
+  metrics_->write(step, epoch_of(step), {{"loss", loss}, {"lr", lr}, {"grad_norm", norm}});
+  events_->scalar("train/loss", step, loss);
+  events_->scalar("train/lr", step, lr);
+  events_->scalar("train/grad_norm", step, norm);
+}
+
+void Trainer::log_statistics(int64_t step) {
+  Json values = Json::object();
+  for (const AdamW::Slot& slot : optimizer_.slots()) {
+    const torch::Tensor flat = slot.tensor.detach().to(torch::kCPU, torch::kFloat32).contiguous().view(-1);
+    events_->histogram("parameters/" + slot.name, step, {flat.data_ptr<float>(), static_cast<size_t>(flat.numel())});
+    values["mean." + slot.name] = flat.mean().item<double>();
+    values["std." + slot.name] = flat.std(false).item<double>();
+  }
+  metrics_->write(step, epoch_of(step), values);
+}
+
+bool Trainer::evaluate(Progress& progress) {
+  torch::NoGradGuard no_grad;
+  const Evaluation found = data_->evaluate(*model_, engine_);
+  const bool accuracy = data_->has_accuracy();
+  state_.last = accuracy ? found.accuracy : found.bits_per_byte;
+  const bool better = accuracy ? state_.last > state_.best : state_.last < state_.best;
+  if (better) {
+    state_.best = state_.last;
+    state_.best_step = state_.step;
+  }
+  const Json values = data_->describe(found);
+  metrics_->write(state_.step, epoch_of(state_.step), values);
+  std::string line = fmt::format("step {}", state_.step);
+  for (const auto& [name, value] : values.items()) {
+    events_->scalar("test/" + name, state_.step, value.get<double>());
+    line += fmt::format("  {} {:.4f}", name, value.get<double>());
+  }
+  progress.message(line);
+  return accuracy && recipe_.train.stop_accuracy < 1 && state_.last > recipe_.train.stop_accuracy;
+}
+
+void Trainer::checkpoint() {
+  if (checkpointed_ == state_.step) return;
+  save_checkpoint(folder_->checkpoint(state_.step), *model_, optimizer_, state_, recipe_.data.is_text());
+  checkpointed_ = state_.step;
+  folder_->prune_checkpoints(static_cast<int>(recipe_.train.keep_checkpoints));
+}
+
+TrainEnd Trainer::run(Progress& progress) {
+  open_records();
+  const int64_t total = total_steps();
+  const double begun = seconds_now() - state_.seconds;
+  progress.begin("train", total, state_.step);
+  while (state_.step < total && !state_.finished) {
+    const double loss = train_step(state_.step);
+    ++state_.step;
+    state_.seconds = seconds_now() - begun;
+    progress.update(state_.step, {{"loss", loss}, {data_->has_accuracy() ? "accuracy" : "bits/byte", state_.last}});
+    const bool last = state_.step == total;
+    const bool due = state_.step % eval_interval() == 0 || last;
+    if (due) state_.finished = evaluate(progress) || last;
+    const int64_t every = recipe_.train.checkpoint_every;
+    if (every > 0 ? state_.step % every == 0 || state_.finished : due) checkpoint();
+    if (stop_ && !state_.finished) {
+      checkpoint();
+      progress.finish();
+      return TrainEnd::kInterrupted;
+    }
+  }
+  progress.finish();
+  save_model(folder_->root() / "model", *model_, recipe_.data.is_text());
+  return TrainEnd::kFinished;
+}
+
+void Trainer::stop_for_non_finite(int64_t step, double loss, double norm) {
+  std::string culprit = "none of the parameters or gradients";
+  for (const AdamW::Slot& slot : optimizer_.slots()) {
+    if (!slot.tensor.isfinite().all().item<bool>()) {
+      culprit = "parameter " + slot.name;
+      break;
+    }
+    if (slot.tensor.grad().defined() && !slot.tensor.grad().isfinite().all().item<bool>()) {
+      culprit = "the gradient of " + slot.name;
+      break;
+    }
+  }
+  const auto entries = folder_->list_checkpoints();
+  throw Error(fmt::format("step {}: the loss is {} and the gradient norm {}; first not finite: {}; last good checkpoint: {}",
+                          step + 1, loss, norm, culprit, entries.empty() ? "none" : entries.front().path.string()));
+}
+
+}  // namespace rebased

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/torch/torch_engine.h"
+#include "nn/language_model.h"
+#include "record/metrics.h"
+#include "record/progress.h"
+#include "record/run_folder.h"
+#include "record/tensorboard.h"
+#include "train/checkpoint.h"
+#include "train/optimizer.h"
+#include "train/recipe.h"
+#include "train/training_data.h"
+
+namespace rebased {
+
+// How a run came to its end.
+enum class TrainEnd { kFinished, kInterrupted };
+
+// Trains one recipe in its run folder. A run that was cut short anywhere goes on from its newest checkpoint to the same bits
+// as one that was not: batches and dropout are functions of (recipe, step).
+class Trainer {
+ public:
+  // folder: where run() keeps records and checkpoints; none when run() is never called.
+  // stop: becomes true when the user asks to end (Ctrl-C); the step in hand is finished and saved.
+  Trainer(const Recipe& recipe, std::optional<RunFolder> folder, const std::atomic<bool>& stop);
+
+  // Continues from the newest complete checkpoint; returns its step, 0 when there is none.
+  int64_t resume();
+  TrainEnd run(Progress& progress);
+
+  LanguageModel& model() { return *model_; }
+  TrainingData& data() { return *data_; }
+  Engine& engine() { return engine_; }
+  const TrainerState& state() const { return state_; }
+  int64_t total_steps() const;
+
+  // Forward and backward of one batch without an update; returns the loss. For validation and benchmarks.
+  double accumulate(const Batch& batch, int64_t step);
+  void update(double lr, double grad_scale) { optimizer_.step(lr, grad_scale); }
+  void zero_grad() { optimizer_.zero_grad(); }
+
+ private:
+  double train_step(int64_t step);
+  double lr_of(int64_t step) const;
+  double clip_scale(double norm) const;
+  int64_t eval_interval() const;
+  bool evaluate(Progress& progress);
+  void log_step(int64_t step, double loss, double norm);
+  void log_statistics(int64_t step);
+  void checkpoint();
+  void open_records();
+  [[noreturn]] void stop_for_non_finite(int64_t step, double loss, double norm);
+  double epoch_of(int64_t step) const;
+
+  Recipe recipe_;
+  std::optional<RunFolder> folder_;
+  const std::atomic<bool>& stop_;
+  TorchEngine engine_;
+  std::unique_ptr<TrainingData> data_;
+  std::unique_ptr<LanguageModel> model_;
+  AdamW optimizer_;
+  TrainerState state_;
+  int64_t checkpointed_ = -1;
+  std::optional<MetricsWriter> metrics_;
+  std::optional<EventWriter> events_;
+};
+
+// Rows of one pass when the recipe leaves it open: about kTokensPerPass tokens, which keeps activations near the cache.
+int64_t micro_batch_rows(const Recipe& recipe, int64_t T);
+
+}  // namespace rebased

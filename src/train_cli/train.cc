@@ -1,0 +1,59 @@
+#include <fmt/format.h>
+
+#include <csignal>
+#include <filesystem>
+
+#include "base/error.h"
+#include "config/document.h"
+#include "io/file.h"
+#include "train_cli/commands.h"
+#include "train_cli/run.h"
+
+namespace rebased {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainFlags {
+  std::string target;
+  std::string out;
+  std::vector<std::string> set;
+  bool resume = false;
+};
+
+RunFolder folder_for(const TrainFlags& flags, const Recipe& recipe) {
+  return flags.out.empty() ? RunFolder::create_next("runs", recipe.name) : RunFolder::create(flags.out);
+}
+
+int resume_run(const TrainFlags& flags) {
+  const std::string root = flags.out.empty() ? flags.target : flags.out;
+  if (!flags.set.empty()) throw UsageError("--set cannot take effect with --resume: a run goes on with its own recipe");
+  const RunFolder folder = RunFolder::open(root);
+  return train_run(load_recipe(folder.recipe().string(), {}), folder, true);
+}
+
+int train(const TrainFlags& flags) {
+  if (flags.resume) return resume_run(flags);
+  if (fs::is_directory(flags.target)) {
+    throw UsageError("{} is a folder; to go on with the run in it, add --resume", flags.target);
+  }
+  const Recipe recipe = load_recipe(flags.target, flags.set);
+  const RunFolder folder = folder_for(flags, recipe);
+  write_file_atomic(folder.recipe().string(), to_toml(options_to_json(recipe)));
+  return train_run(recipe, folder, false);
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app, std::function<int()>& run) {
+  auto flags = std::make_shared<TrainFlags>();
+  CLI::App* command = app.add_subcommand("train", "Train a model from a recipe");
+  command->add_option("RECIPE", flags->target, "a recipe (TOML), or a run folder with --resume")->required();
+  command->add_option("--out", flags->out, "run folder; default: runs/NAME-001, -002, ...");
+  command->add_option("--set", flags->set, "override a recipe key: --set optimizer.lr=0.003")->take_all()->expected(1);
+  command->add_flag("--resume", flags->resume, "go on with the run from its newest checkpoint, to the same final weights");
+  command->footer("Ctrl-C saves and says how to go on.\n\nExample:\n  rebased train recipes/mqar-tiny.toml --set optimizer.lr=0.003");
+  command->callback([flags, &run] { run = [flags] { return train(*flags); }; });
+}
+
+}  // namespace rebased
