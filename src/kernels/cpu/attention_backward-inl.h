@@ -1,0 +1,305 @@
+// Gradient of one (batch, head) by tiles: parallel and chunked form; compiled once for each instruction set.
+// core.md section 6: dA = u (g.v - g.o), W = dA dA/ds, dq = W k, dk = W^T q, dv = A^T (u g); through a state,
+// dphi(q) = S (u g) + dz Z on the way forward and dphi(k) = dS v + dZ, dv = dS^T phi(k) on the way back.
+#if defined(REBASED_KERNELS_CPU_ATTENTION_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_CPU_ATTENTION_BACKWARD_INL_H_
+#undef REBASED_KERNELS_CPU_ATTENTION_BACKWARD_INL_H_
+#else
+#define REBASED_KERNELS_CPU_ATTENTION_BACKWARD_INL_H_
+#endif
+
+#include "kernels/cpu/attention_forward-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::attention {
+namespace HWY_NAMESPACE {
+
+inline float dot_rows(int64_t n, const float* x, const float* y) {
+  const Lanes d;
+  Vec sum = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) sum = hn::MulAdd(hn::LoadU(d, x + i), hn::LoadU(d, y + i), sum);
+  float total = hn::GetLane(hn::SumOfLanes(d, sum));
+  for (; i < n; ++i) total += x[i] * y[i];
+  return total;
+}
+
+// u g by rows with dz in column Dv, and its transpose; the outputs' transpose as well when narrow.
+inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
+                          const Workspace& w) {
+  const int64_t first = token_at(x, item, t), columns = (x.Dv + 4) / 4 * 4;
+  if (plan.narrow) {
+    if (x.normalize) {
+      pack_rows(n, x.Dv, x.o + first * x.Dv, x.H * x.Dv, 1, w.g, plan.value_ld);
+      transpose(padded(n), columns, w.g, plan.value_ld, w.o_t, plan.ld);
+    } else {
+      clear(x.Dv * plan.ld, w.o_t);
+    }
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t token = first + i * x.H;
+    float* row = w.g + i * plan.value_ld;
+    const float u = x.normalize ? 1 / (x.z[token] + x.eps) : 1;
+    pack_rows(1, x.Dv, x.d_o + token * x.Dv, 0, u, row, plan.value_ld);
+    row[x.Dv] = x.normalize ? -dot_rows(x.Dv, row, x.o + token * x.Dv) : 0;
+  }
+  clear((padded(n) - n) * plan.value_ld, w.g + n * plan.value_ld);
+  transpose(padded(n), columns, w.g, plan.value_ld, w.g_t, plan.ld);
+}
+
+// dq of the packed queries through the state: rows of w.dq.
+inline void query_grad_of_state(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
+  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, w.g_t, plan.ld, w.dphi, plan.ld);
+  features_grad(x, n, w.q_t, plan.ld, query_coefficients(x), w.dphi, w.dx_t);
+  clear((plan.key_ld - x.Dk) * plan.ld, w.dx_t + x.Dk * plan.ld);
+  transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, w.dq, plan.key_ld);
+}
+
+// dk, dv of the packed keys at `slot` through the state's gradient, which w.state holds.
+inline void key_grad_of_state(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
+  const float* values = w.v + slot * plan.value_ld;
+  transpose(padded(n), (x.Dv + 4) / 4 * 4, values, plan.value_ld, w.v_t, plan.ld);
+  key_features(x, plan, n, slot, w);
+  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, w.v_t, plan.ld, w.dphi, plan.ld);
+  features_grad(x, n, w.k_t, plan.ld, {}, w.dphi, w.dx_t);
+  clear((plan.key_ld - x.Dk) * plan.ld, w.dx_t + x.Dk * plan.ld);
+  transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, w.dk + slot * plan.key_ld, plan.key_ld);
+  product<true, false>(n, plan.value_n, x.F, w.phi, plan.ld, w.state, plan.value_ld, w.dv + slot * plan.value_ld,
+                       plan.value_ld);
+}
+
+inline void clear_key_grad(const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
+  clear(padded(n) * plan.key_ld, w.dk + slot * plan.key_ld);
+  clear(padded(n) * plan.value_ld, w.dv + slot * plan.value_ld);
+}
+
+// dA of a narrow tile from the differences v - o, where g.v and g.o would cancel: slopes[j, i].
+inline void narrow_weight_grad(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
+                               const float* values, float* slopes, const Workspace& w) {
+  const Lanes d;
+  for (int64_t i = first; i < columns; i += kLanes) {
+    for (int64_t j = 0; j < n_keys; ++j) {
+      Vec sum = hn::Zero(d);
+      for (int64_t e = 0; e < x.Dv; ++e) {
+        const Vec value = hn::Set(d, values[j * plan.value_ld + e]);
+        sum = hn::MulAdd(hn::LoadU(d, w.g_t + e * plan.ld + i), hn::Sub(value, hn::LoadU(d, w.o_t + e * plan.ld + i)),
+                         sum);
+      }
+      hn::StoreU(sum, d, slopes + j * plan.ld + i);
+    }
+  }
+}
+
+// Scores and dA of a row block to weights and slopes W; both 0 where a query precedes its key.
+inline void slope_scores(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
+                         int64_t row, bool diagonal, const Workspace& w) {
+  const Lanes d;
+  const Vec a = hn::Set(d, x.a), b = hn::Set(d, x.b), c = hn::Set(d, x.c), zero = hn::Zero(d);
+  for (int64_t j = row; j < row + n_keys; ++j) {
+    for (int64_t i = first; i < columns; i += kLanes) {
+      float* score = w.scores + j * plan.ld + i;
+      float* slope = w.slopes + j * plan.ld + i;
+      const Vec s = hn::LoadU(d, score), cs = hn::Mul(c, s);
+      Vec weight = hn::MulAdd(hn::Add(cs, b), s, a);
+      Vec grad = hn::Mul(hn::Add(hn::Add(cs, cs), b), hn::LoadU(d, slope));
+      if (diagonal && i < j) {
+        const auto seen = hn::Ge(hn::Iota(d, static_cast<float>(i)), hn::Set(d, static_cast<float>(j)));
+        weight = hn::IfThenElse(seen, weight, zero);
+        grad = hn::IfThenElse(seen, grad, zero);
+      }
+      hn::StoreU(weight, d, score);
+      hn::StoreU(grad, d, slope);
+    }
+  }
+}
+
+// Weights and slopes of keys [row, row + n_keys) of the tile at `slot` against queries [first, columns).
+inline void pair_block(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns, int64_t row,
+                       int64_t slot, bool diagonal, const Workspace& w) {
+  const float* values = w.v + (slot + row) * plan.value_ld;
+  float* slopes = w.slopes + row * plan.ld;
+  scores_of_keys(x, plan, n_keys, first, columns, w.k + (slot + row) * plan.key_ld, w, row);
+  if (plan.narrow) {
+    narrow_weight_grad(x, plan, n_keys, first, columns, values, slopes, w);
+  } else {
+    product<false, false>(n_keys, columns - first, x.Dv + 1, values, plan.value_ld, w.g_t + first, plan.ld,
+                          slopes + first, plan.ld);
+  }
+  slope_scores(x, plan, n_keys, first, columns, row, diagonal, w);
+}
+
+// dk and dv of the same block from all queries that see it.
+inline void add_key_grad(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t queries,
+                         int64_t row, int64_t slot, const Workspace& w) {
+  const float* weights = w.scores + row * plan.ld + first;
+  float* dv = w.dv + (slot + row) * plan.value_ld;
+  product<false, true>(n_keys, plan.key_ld, queries - first, w.slopes + row * plan.ld + first, plan.ld,
+                       w.q + first * plan.key_ld, plan.key_ld, w.dk + (slot + row) * plan.key_ld, plan.key_ld);
+  if (!plan.narrow) {
+    product<false, true>(n_keys, plan.value_n, queries - first, weights, plan.ld, w.g + first * plan.value_ld,
+                         plan.value_ld, dv, plan.value_ld);
+    return;
+  }
+  for (int64_t j = 0; j < n_keys; ++j, weights += plan.ld, dv += plan.value_ld) {
+    for (int64_t e = 0; e < x.Dv; ++e) dv[e] += dot(padded(queries - first), weights, w.g_t + e * plan.ld + first);
+  }
+}
+
+// dq of queries [first, first + queries) from keys [0, n_keys) of the tile at `slot`.
+inline void add_query_grad(const Plan& plan, int64_t first, int64_t queries, int64_t n_keys, int64_t slot,
+                           const Workspace& w) {
+  product<true, true>(queries, plan.key_ld, n_keys, w.slopes + first, plan.ld, w.k + slot * plan.key_ld, plan.key_ld,
+                      w.dq + first * plan.key_ld, plan.key_ld);
+}
+
+inline void tile_grad(const Problem& x, const Plan& plan, int64_t queries, int64_t n_keys, int64_t slot, bool diagonal,
+                      const Workspace& w) {
+  const int64_t columns = padded(queries);
+  if (!diagonal) {
+    pair_block(x, plan, n_keys, 0, columns, 0, slot, false, w);
+    add_key_grad(x, plan, n_keys, 0, queries, 0, slot, w);
+    add_query_grad(plan, 0, queries, n_keys, slot, w);
+    return;
+  }
+  for (int64_t j = 0; j < n_keys; j += kPad) {
+    const int64_t rows = std::min(kPad, n_keys - j);
+    pair_block(x, plan, rows, j, columns, j, slot, true, w);
+    add_key_grad(x, plan, rows, j, queries, j, slot, w);
+  }
+  for (int64_t i = 0; i < queries; i += kPad) {
+    add_query_grad(plan, i, std::min(kPad, queries - i), std::min(i + kPad, n_keys), slot, w);
+  }
+}
+
+inline void store_key_grad(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, int64_t slot,
+                           const Workspace& w) {
+  const int64_t first = token_at(x, item, t);
+  unpack_rows(n, x.Dk, w.dk + slot * plan.key_ld, plan.key_ld, 1, x.dk + first * x.Dk, x.H * x.Dk);
+  unpack_rows(n, x.Dv, w.dv + slot * plan.value_ld, plan.value_ld, 1, x.dv + first * x.Dv, x.H * x.Dv);
+}
+
+// Whether queries read a state anywhere in the item.
+inline bool reads_state(const Problem& x, const Plan& plan, const Item& item) {
+  return x.s0 != nullptr || (plan.form == Form::kChunked && (item.begin > 0 || item.end - item.begin > plan.tile));
+}
+
+// Forward over the item with the state in w.state: the state's part of dq, stored unscaled in its place in x.dq.
+inline void state_pass(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
+  for (int64_t t = item.begin; t < item.end; t += plan.tile) {
+    const int64_t n = std::min(plan.tile, item.end - t);
+    pack_queries(x, plan, item, t, n, w);
+    pack_gradient(x, plan, item, t, n, w);
+    query_grad_of_state(x, plan, n, w);
+    unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
+    if (plan.form == Form::kParallel || t + n == item.end) continue;
+    pack_keys(x, plan, item, t, n, 0, w);
+    key_features(x, plan, n, 0, w);
+    add_to_state(x, plan, n, w.v, nullptr, w);
+  }
+}
+
+inline void add_queries_to_state_grad(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
+  features(x, n, w.q_t, plan.ld, query_coefficients(x), w.phi);
+  add_to_state(x, plan, n, w.g, w.g_t + x.Dv * plan.ld, w);
+}
+
+// Queries of one tile: packed, with the state's part of their gradient where state_pass left one.
+inline void begin_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool continued,
+                          const Workspace& w) {
+  pack_queries(x, plan, item, t, n, w);
+  pack_gradient(x, plan, item, t, n, w);
+  if (continued) {
+    pack_rows(n, x.Dk, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk, 1, w.dq, plan.key_ld);
+  } else {
+    clear(padded(n) * plan.key_ld, w.dq);
+  }
+}
+
+inline void finish_query_grad(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
+                              const Workspace& w) {
+  unpack_rows(n, x.Dk, w.dq, plan.key_ld, x.scale, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
+}
+
+// Chunks from last to first; w.state holds the gradient of the state after the chunk.
+inline void backward_chunks(const Problem& x, const Plan& plan, const Item& item, bool continued, const Workspace& w) {
+  const bool wanted = x.d_s0 != nullptr || x.d_z0 != nullptr;
+  for (int64_t t = item.begin + (item.end - item.begin - 1) / plan.tile * plan.tile; t >= item.begin; t -= plan.tile) {
+    const int64_t n = std::min(plan.tile, item.end - t);
+    const bool last = t + n == x.T && x.d_sT == nullptr && x.d_zT == nullptr;
+    begin_queries(x, plan, item, t, n, continued, w);
+    pack_keys(x, plan, item, t, n, 0, w);
+    if (last) {
+      clear_key_grad(plan, n, 0, w);
+    } else {
+      key_grad_of_state(x, plan, n, 0, w);
+    }
+    tile_grad(x, plan, n, n, 0, true, w);
+    finish_query_grad(x, plan, item, t, n, w);
+    store_key_grad(x, plan, item, t, n, 0, w);
+    if (t > item.begin || wanted) add_queries_to_state_grad(x, plan, n, w);
+  }
+}
+
+inline void backward_tiles(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
+  for (int64_t t = 0; t < x.T; t += plan.tile) {
+    const int64_t n = std::min(plan.tile, x.T - t);
+    pack_keys(x, plan, item, t, n, t, w);
+    if (x.d_sT == nullptr && x.d_zT == nullptr) {
+      clear_key_grad(plan, n, t, w);
+    } else {
+      key_grad_of_state(x, plan, n, t, w);
+    }
+  }
+  for (int64_t t = 0; t < x.T; t += plan.tile) {
+    const int64_t n = std::min(plan.tile, x.T - t);
+    begin_queries(x, plan, item, t, n, x.s0 != nullptr, w);
+    for (int64_t s = 0; s < t; s += plan.tile) tile_grad(x, plan, n, plan.tile, s, false, w);
+    tile_grad(x, plan, n, n, t, true, w);
+    finish_query_grad(x, plan, item, t, n, w);
+    if (x.d_s0 != nullptr || x.d_z0 != nullptr) add_queries_to_state_grad(x, plan, n, w);
+  }
+  for (int64_t t = 0; t < x.T; t += plan.tile) store_key_grad(x, plan, item, t, std::min(plan.tile, x.T - t), t, w);
+}
+
+// dstate += what the queries of one item add; for segments of time that threads share.
+inline void sum_queries(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
+  for (int64_t t = item.begin; t < item.end; t += plan.tile) {
+    const int64_t n = std::min(plan.tile, item.end - t);
+    pack_queries(x, plan, item, t, n, w);
+    pack_gradient(x, plan, item, t, n, w);
+    add_queries_to_state_grad(x, plan, n, w);
+  }
+}
+
+// Gradient of one item. With several segments w.state already holds the state before the item and `state_grad` the
+// gradient of the state after it; else both are loaded from the arguments into w.state, one after the other.
+inline void backward_item(const Problem& x, const Plan& plan, const Item& item, float* state_grad,
+                          const Workspace& workspace) {
+  Workspace w = workspace;
+  const int64_t row = state_at(x, item), cell = row * x.Dv;
+  auto at = [](const float* p, int64_t offset) { return p == nullptr ? nullptr : p + offset; };
+  const bool continued = reads_state(x, plan, item);
+  if (continued) {
+    if (plan.segments == 1) load_state(x, plan, at(x.s0, cell), at(x.z0, row), w.state);
+    state_pass(x, plan, item, w);
+  }
+  if (plan.segments > 1) {
+    w.state = state_grad;
+  } else if (plan.states) {
+    load_state(x, plan, at(x.d_sT, cell), at(x.d_zT, row), w.state);
+  }
+  if (plan.form == Form::kParallel) {
+    backward_tiles(x, plan, item, w);
+  } else {
+    backward_chunks(x, plan, item, continued, w);
+  }
+  if (item.begin > 0 || (x.d_s0 == nullptr && x.d_z0 == nullptr)) return;
+  store_state(x, plan, w.state, x.d_s0 == nullptr ? nullptr : x.d_s0 + cell,
+              x.d_z0 == nullptr ? nullptr : x.d_z0 + row);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace rebased::kernels::cpu::attention
+HWY_AFTER_NAMESPACE();
+
+#endif

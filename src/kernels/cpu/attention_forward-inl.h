@@ -1,0 +1,228 @@
+// Forward pass of one (batch, head) by tiles: parallel and chunked form; compiled once for each instruction set.
+#if defined(REBASED_KERNELS_CPU_ATTENTION_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_CPU_ATTENTION_FORWARD_INL_H_
+#undef REBASED_KERNELS_CPU_ATTENTION_FORWARD_INL_H_
+#else
+#define REBASED_KERNELS_CPU_ATTENTION_FORWARD_INL_H_
+#endif
+
+#include <algorithm>
+
+#include "kernels/cpu/attention_features-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::attention {
+namespace HWY_NAMESPACE {
+
+inline int64_t token_at(const Problem& x, const Item& item, int64_t t) {
+  return (item.batch * x.T + t) * x.H + item.head;
+}
+inline int64_t state_at(const Problem& x, const Item& item) { return (item.batch * x.H + item.head) * x.F; }
+
+// s [F, Dv] and z [F] (each may be null: zeros) -> state [F, value_ld] with z in column Dv.
+inline void load_state(const Problem& x, const Plan& plan, const float* s, const float* z, float* state) {
+  for (int64_t f = 0; f < x.F; ++f, state += plan.value_ld) {
+    clear(plan.value_ld, state);
+    if (s != nullptr) std::memcpy(state, s + f * x.Dv, static_cast<size_t>(x.Dv) * sizeof(float));
+    if (z != nullptr) state[x.Dv] = z[f];
+  }
+}
+
+inline void store_state(const Problem& x, const Plan& plan, const float* state, float* s, float* z) {
+  for (int64_t f = 0; f < x.F; ++f, state += plan.value_ld) {
+    if (s != nullptr) std::memcpy(s + f * x.Dv, state, static_cast<size_t>(x.Dv) * sizeof(float));
+    if (z != nullptr) z[f] = state[x.Dv];
+  }
+}
+
+inline void pack_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
+                         const Workspace& w) {
+  pack_rows(n, x.Dk, x.q + token_at(x, item, t) * x.Dk, x.H * x.Dk, x.scale, w.q, plan.key_ld);
+  transpose(padded(n), plan.key_ld, w.q, plan.key_ld, w.q_t, plan.ld);
+}
+
+// Keys and values of tokens [t, t + n) to row `slot` of the packed ones.
+inline void pack_keys(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, int64_t slot,
+                      const Workspace& w) {
+  float* values = w.v + slot * plan.value_ld;
+  pack_rows(n, x.Dk, x.k + token_at(x, item, t) * x.Dk, x.H * x.Dk, 1, w.k + slot * plan.key_ld, plan.key_ld);
+  pack_rows(n, x.Dv, x.v + token_at(x, item, t) * x.Dv, x.H * x.Dv, 1, values, plan.value_ld);
+  for (int64_t i = 0; i < n; ++i) values[i * plan.value_ld + x.Dv] = 1;
+}
+
+inline void key_features(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
+  transpose(padded(n), plan.key_ld, w.k + slot * plan.key_ld, plan.key_ld, w.k_t, plan.ld);
+  features(x, n, w.k_t, plan.ld, {}, w.phi);
+}
+
+// state[F] += phi[F, n] rows[n]; `last` is column Dv of the rows as a vector over time, null when it is all ones.
+inline void add_to_state(const Problem& x, const Plan& plan, int64_t n, const float* rows, const float* last,
+                         const Workspace& w) {
+  product<false, true>(x.F, plan.value_n, n, w.phi, plan.ld, rows, plan.value_ld, w.state, plan.value_ld);
+  if (plan.value_n > x.Dv) return;
+  for (int64_t f = 0; f < x.F; ++f) {
+    w.state[f * plan.value_ld + x.Dv] += dot(padded(n), w.phi + f * plan.ld, last);
+  }
+}
+
+// scores[j, i] for keys [0, n_keys) x queries [first, columns); column sums to den.
+inline void scores_of_keys(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
+                           const float* keys, const Workspace& w, int64_t row) {
+  product<false, false>(n_keys, columns - first, x.Dk, keys, plan.key_ld, w.q_t + first, plan.ld,
+                        w.scores + row * plan.ld + first, plan.ld);
+}
+
+// Scores to weights: a + s (b + c s), 0 where a query precedes its key; their sums over keys to den.
+inline void weigh_scores(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
+                         int64_t row, bool diagonal, const Workspace& w) {
+  const Lanes d;
+  const Vec a = hn::Set(d, x.a), b = hn::Set(d, x.b), c = hn::Set(d, x.c);
+  for (int64_t i = first; i < columns; i += kLanes) {
+    Vec sum = hn::LoadU(d, w.den + i);
+    for (int64_t j = 0; j < n_keys; ++j) {
+      float* at = w.scores + (row + j) * plan.ld + i;
+      const Vec s = hn::LoadU(d, at);
+      Vec weight = hn::MulAdd(hn::MulAdd(c, s, b), s, a);
+      if (diagonal && i < row + j) {
+        weight = hn::IfThenElseZero(hn::Ge(hn::Iota(d, static_cast<float>(i)), hn::Set(d, static_cast<float>(row + j))),
+                                    weight);
+      }
+      hn::StoreU(weight, d, at);
+      sum = hn::Add(sum, weight);
+    }
+    hn::StoreU(sum, d, w.den + i);
+  }
+}
+
+// num += weights^T values for one block of queries over keys [0, n_keys).
+inline void add_values(const Problem& x, const Plan& plan, int64_t first, int64_t queries, int64_t n_keys,
+                       const float* values, const Workspace& w) {
+  if (plan.narrow) {
+    product<true, true>(x.Dv, padded(queries), n_keys, values, plan.value_ld, w.scores + first, plan.ld, w.num + first,
+                        plan.ld);
+  } else {
+    product<true, true>(queries, plan.value_n, n_keys, w.scores + first, plan.ld, values, plan.value_ld,
+                        w.num + first * plan.value_ld, plan.value_ld);
+  }
+}
+
+// Adds what the keys at `slot` contribute to the packed queries. On the diagonal, queries and keys are the same tokens.
+inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int64_t n_keys, int64_t slot,
+                        bool diagonal, const Workspace& w) {
+  const float* keys = w.k + slot * plan.key_ld;
+  const float* values = w.v + slot * plan.value_ld;
+  const int64_t columns = padded(queries);
+  if (!diagonal) {
+    scores_of_keys(x, plan, n_keys, 0, columns, keys, w, 0);
+    weigh_scores(x, plan, n_keys, 0, columns, 0, false, w);
+    add_values(x, plan, 0, queries, n_keys, values, w);
+    return;
+  }
+  for (int64_t j = 0; j < n_keys; j += kPad) {
+    const int64_t rows = std::min(kPad, n_keys - j);
+    scores_of_keys(x, plan, rows, j, columns, keys + j * plan.key_ld, w, j);
+    weigh_scores(x, plan, rows, j, columns, j, true, w);
+  }
+  for (int64_t i = 0; i < queries; i += kPad) {
+    add_values(x, plan, i, std::min(kPad, queries - i), std::min(i + kPad, n_keys), values, w);
+  }
+}
+
+// What the state contributes to the packed queries.
+inline void attend_state(const Problem& x, const Plan& plan, int64_t queries, const Workspace& w) {
+  features(x, queries, w.q_t, plan.ld, query_coefficients(x), w.phi);
+  const int64_t columns = padded(queries);
+  add_weighted_rows(x.F, columns, w.phi, plan.ld, w.state + x.Dv, plan.value_ld, w.den);
+  if (plan.narrow) {
+    product<true, true>(x.Dv, columns, x.F, w.state, plan.value_ld, w.phi, plan.ld, w.num, plan.ld);
+  } else {
+    product<true, true>(queries, plan.value_n, x.F, w.phi, plan.ld, w.state, plan.value_ld, w.num, plan.value_ld);
+  }
+}
+
+// o = num / (den + eps), z = den.
+inline void finish_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
+                           const Workspace& w) {
+  float* z = x.z == nullptr ? nullptr : x.z + token_at(x, item, t);
+  float* o = x.o + token_at(x, item, t) * x.Dv;
+  for (int64_t i = 0; i < n; ++i, o += x.H * x.Dv) {
+    if (z != nullptr) z[i * x.H] = w.den[i];
+    const float u = x.normalize ? 1 / (w.den[i] + x.eps) : 1;
+    if (plan.narrow) {
+      for (int64_t e = 0; e < x.Dv; ++e) o[e] = u * w.num[e * plan.ld + i];
+    } else {
+      unpack_rows(1, x.Dv, w.num + i * plan.value_ld, plan.value_ld, u, o, 0);
+    }
+  }
+}
+
+inline void clear_sums(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
+  clear(padded(n), w.den);
+  clear(plan.narrow ? x.Dv * plan.ld : padded(n) * plan.value_ld, w.num);
+}
+
+// Chunks of one item from the state in w.state, which it leaves advanced when a state is kept.
+inline void forward_chunks(const Problem& x, const Plan& plan, const Item& item, bool fresh, const Workspace& w) {
+  for (int64_t t = item.begin; t < item.end; t += plan.tile) {
+    const int64_t n = std::min(plan.tile, item.end - t);
+    pack_queries(x, plan, item, t, n, w);
+    pack_keys(x, plan, item, t, n, 0, w);
+    clear_sums(x, plan, n, w);
+    if (plan.states && !(fresh && t == item.begin)) attend_state(x, plan, n, w);
+    attend_tile(x, plan, n, n, 0, true, w);
+    finish_queries(x, plan, item, t, n, w);
+    if (t + n == item.end && (x.sT == nullptr || item.end < x.T)) continue;
+    key_features(x, plan, n, 0, w);
+    add_to_state(x, plan, n, w.v, nullptr, w);
+  }
+}
+
+// Every query tile against every key tile up to its own; the state, when there is one, through the features.
+inline void forward_tiles(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
+  for (int64_t t = 0; t < x.T; t += plan.tile) pack_keys(x, plan, item, t, std::min(plan.tile, x.T - t), t, w);
+  for (int64_t t = 0; t < x.T; t += plan.tile) {
+    const int64_t n = std::min(plan.tile, x.T - t);
+    pack_queries(x, plan, item, t, n, w);
+    clear_sums(x, plan, n, w);
+    if (x.s0 != nullptr) attend_state(x, plan, n, w);
+    for (int64_t s = 0; s < t; s += plan.tile) attend_tile(x, plan, n, plan.tile, s, false, w);
+    attend_tile(x, plan, n, n, t, true, w);
+    finish_queries(x, plan, item, t, n, w);
+  }
+  for (int64_t t = 0; x.sT != nullptr && t < x.T; t += plan.tile) {
+    const int64_t n = std::min(plan.tile, x.T - t);
+    key_features(x, plan, n, t, w);
+    add_to_state(x, plan, n, w.v + t * plan.value_ld, nullptr, w);
+  }
+}
+
+// state += what the keys of one item add; for segments of time that threads share.
+inline void sum_keys(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
+  for (int64_t t = item.begin; t < item.end; t += plan.tile) {
+    const int64_t n = std::min(plan.tile, item.end - t);
+    pack_keys(x, plan, item, t, n, 0, w);
+    key_features(x, plan, n, 0, w);
+    add_to_state(x, plan, n, w.v, nullptr, w);
+  }
+}
+
+// One item from start to end. The state lives in w.state; with several segments it is already there.
+inline void forward_item(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
+  const int64_t state = state_at(x, item);
+  if (plan.states && plan.segments == 1) {
+    load_state(x, plan, x.s0 == nullptr ? nullptr : x.s0 + state * x.Dv, x.z0 == nullptr ? nullptr : x.z0 + state,
+               w.state);
+  }
+  if (plan.form == Form::kParallel) {
+    forward_tiles(x, plan, item, w);
+  } else {
+    forward_chunks(x, plan, item, x.s0 == nullptr && item.begin == 0, w);
+  }
+  if (x.sT != nullptr && item.end == x.T) store_state(x, plan, w.state, x.sT + state * x.Dv, x.zT + state);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace rebased::kernels::cpu::attention
+HWY_AFTER_NAMESPACE();
+
+#endif

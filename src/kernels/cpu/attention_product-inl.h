@@ -1,0 +1,191 @@
+// Small matrix products and layout changes on packed, padded buffers; compiled once for each instruction set.
+#if defined(REBASED_KERNELS_CPU_ATTENTION_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_CPU_ATTENTION_PRODUCT_INL_H_
+#undef REBASED_KERNELS_CPU_ATTENTION_PRODUCT_INL_H_
+#else
+#define REBASED_KERNELS_CPU_ATTENTION_PRODUCT_INL_H_
+#endif
+
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kernels/cpu/attention_core.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::attention {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using Lanes = hn::CappedTag<float, kPad>;
+using Vec = hn::Vec<Lanes>;
+constexpr int64_t kLanes = hn::MaxLanes(Lanes());
+
+// Element (m, k) of a left operand: a[m * step + k], or a[k * step + m] when kTransposed.
+template <bool kTransposed>
+HWY_INLINE const float* left_at(const float* a, int64_t step, int64_t m, int64_t k) {
+  return kTransposed ? a + k * step + m : a + m * step + k;
+}
+
+template <int kRows, int kVecs, bool kTransposed, bool kAdd>
+HWY_INLINE void product_tile(int64_t K, const float* HWY_RESTRICT a, int64_t step, const float* HWY_RESTRICT b,
+                             int64_t ldb, float* HWY_RESTRICT c, int64_t ldc) {
+  const Lanes d;
+  Vec sum[kRows][kVecs];
+  HWY_UNROLL(16)
+  for (int m = 0; m < kRows; ++m) {
+    HWY_UNROLL(4)
+    for (int n = 0; n < kVecs; ++n) sum[m][n] = kAdd ? hn::LoadU(d, c + m * ldc + n * kLanes) : hn::Zero(d);
+  }
+  for (int64_t k = 0; k < K; ++k) {
+    Vec row[kVecs];
+    HWY_UNROLL(4)
+    for (int n = 0; n < kVecs; ++n) row[n] = hn::LoadU(d, b + k * ldb + n * kLanes);
+    HWY_UNROLL(16)
+    for (int m = 0; m < kRows; ++m) {
+      const Vec left = hn::Set(d, *left_at<kTransposed>(a, step, m, k));
+      HWY_UNROLL(4)
+      for (int n = 0; n < kVecs; ++n) sum[m][n] = hn::MulAdd(left, row[n], sum[m][n]);
+    }
+  }
+  HWY_UNROLL(16)
+  for (int m = 0; m < kRows; ++m) {
+    HWY_UNROLL(4)
+    for (int n = 0; n < kVecs; ++n) hn::StoreU(sum[m][n], d, c + m * ldc + n * kLanes);
+  }
+}
+
+// Eight rows (four where registers are few), then what is left.
+template <int kVecs, bool kTransposed, bool kAdd>
+HWY_INLINE void product_panel(int64_t M, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb, float* c,
+                              int64_t ldc) {
+  constexpr int kRows = kLanes == kPad ? 8 : 4;
+  int64_t m = 0;
+  auto rows = [&](auto count) {
+    constexpr int kCount = decltype(count)::value;
+    for (; m + kCount <= M; m += kCount) {
+      product_tile<kCount, kVecs, kTransposed, kAdd>(K, left_at<kTransposed>(a, step, m, 0), step, b, ldb, c + m * ldc,
+                                                     ldc);
+    }
+  };
+  rows(std::integral_constant<int, kRows>());
+  if constexpr (kRows > 4) rows(std::integral_constant<int, 4>());
+  rows(std::integral_constant<int, 2>());
+  rows(std::integral_constant<int, 1>());
+}
+
+// c[M, N] (+)= a[M, K] b[K, N]; N is a multiple of kPad.
+template <bool kTransposed, bool kAdd>
+HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb,
+                          float* c, int64_t ldc) {
+  int64_t n = 0;
+  for (; n + 2 * kLanes <= N; n += 2 * kLanes) {
+    product_panel<2, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc);
+  }
+  for (; n < N; n += kLanes) product_panel<1, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc);
+}
+
+#if HWY_TARGET == HWY_SCALAR
+inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t n = 0; n < columns; ++n) to[n * ld_to + r] = from[r * ld_from + n];
+  }
+}
+#else
+template <class D>
+HWY_INLINE void store_blocks(D d, hn::Vec<D> v, float* to, int64_t stride) {
+  constexpr int64_t kCount = hn::MaxLanes(D());
+  if constexpr (kCount <= 4) {
+    hn::StoreU(v, d, to);
+  } else {
+    const hn::Half<D> half;
+    store_blocks(half, hn::LowerHalf(half, v), to, stride);
+    store_blocks(half, hn::UpperHalf(half, v), to + kCount / 8 * stride, stride);
+  }
+}
+
+// Four rows of as many columns as D has lanes, turned into columns of four.
+template <class D>
+HWY_INLINE void transpose_four(D d, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+  const hn::Repartition<double, D> wide;
+  const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + ld_from);
+  const auto r2 = hn::LoadU(d, from + 2 * ld_from), r3 = hn::LoadU(d, from + 3 * ld_from);
+  const auto low01 = hn::BitCast(wide, hn::InterleaveLower(d, r0, r1));
+  const auto low23 = hn::BitCast(wide, hn::InterleaveLower(d, r2, r3));
+  const auto high01 = hn::BitCast(wide, hn::InterleaveUpper(d, r0, r1));
+  const auto high23 = hn::BitCast(wide, hn::InterleaveUpper(d, r2, r3));
+  store_blocks(d, hn::BitCast(d, hn::InterleaveLower(wide, low01, low23)), to, 4 * ld_to);
+  store_blocks(d, hn::BitCast(d, hn::InterleaveUpper(wide, low01, low23)), to + ld_to, 4 * ld_to);
+  store_blocks(d, hn::BitCast(d, hn::InterleaveLower(wide, high01, high23)), to + 2 * ld_to, 4 * ld_to);
+  store_blocks(d, hn::BitCast(d, hn::InterleaveUpper(wide, high01, high23)), to + 3 * ld_to, 4 * ld_to);
+}
+
+// to[columns, rows] = from[rows, columns]^T; rows and columns are multiples of 4.
+inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+  for (int64_t r = 0; r < rows; r += 4) {
+    int64_t n = 0;
+    for (; n + kLanes <= columns; n += kLanes) {
+      transpose_four(Lanes(), from + r * ld_from + n, ld_from, to + n * ld_to + r, ld_to);
+    }
+    for (; n < columns; n += 4) {
+      transpose_four(hn::CappedTag<float, 4>(), from + r * ld_from + n, ld_from, to + n * ld_to + r, ld_to);
+    }
+  }
+}
+
+#endif
+
+HWY_INLINE void clear(int64_t n, float* x) { std::memset(x, 0, static_cast<size_t>(n) * sizeof(float)); }
+
+// to[i, 0..D) = factor * from[i, 0..D) for n rows; zeros up to column ld and down to row padded(n).
+inline void pack_rows(int64_t n, int64_t D, const float* from, int64_t stride, float factor, float* to, int64_t ld) {
+  const Lanes d;
+  const Vec f = hn::Set(d, factor);
+  for (int64_t i = 0; i < n; ++i, from += stride, to += ld) {
+    int64_t j = 0;
+    for (; j + kLanes <= D; j += kLanes) hn::StoreU(hn::Mul(f, hn::LoadU(d, from + j)), d, to + j);
+    for (; j < D; ++j) to[j] = factor * from[j];
+    for (; j < ld; ++j) to[j] = 0;
+  }
+  clear((padded(n) - n) * ld, to);
+}
+
+// to[i, 0..D) = factor * from[i, 0..D) for n rows.
+inline void unpack_rows(int64_t n, int64_t D, const float* from, int64_t ld, float factor, float* to, int64_t stride) {
+  const Lanes d;
+  const Vec f = hn::Set(d, factor);
+  for (int64_t i = 0; i < n; ++i, from += ld, to += stride) {
+    int64_t j = 0;
+    for (; j + kLanes <= D; j += kLanes) hn::StoreU(hn::Mul(f, hn::LoadU(d, from + j)), d, to + j);
+    for (; j < D; ++j) to[j] = factor * from[j];
+  }
+}
+
+// Sum of x[i] * weight[i], or of x[i] alone when weight is null; n is a multiple of kPad.
+HWY_INLINE float dot(int64_t n, const float* x, const float* weight) {
+  const Lanes d;
+  Vec sum = hn::Zero(d);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const Vec value = hn::LoadU(d, x + i);
+    sum = weight == nullptr ? hn::Add(sum, value) : hn::MulAdd(value, hn::LoadU(d, weight + i), sum);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+// sum[0..n) += sum over k of weight[k * weight_step] rows[k, 0..n); n is a multiple of kPad.
+inline void add_weighted_rows(int64_t K, int64_t n, const float* rows, int64_t ld, const float* weight,
+                              int64_t weight_step, float* sum) {
+  const Lanes d;
+  for (int64_t i = 0; i < n; i += kLanes) {
+    Vec total = hn::LoadU(d, sum + i);
+    for (int64_t k = 0; k < K; ++k) {
+      total = hn::MulAdd(hn::Set(d, weight[k * weight_step]), hn::LoadU(d, rows + k * ld + i), total);
+    }
+    hn::StoreU(total, d, sum + i);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace rebased::kernels::cpu::attention
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,124 @@
+// Token by token through the state, which is read and written once a token; compiled once for each instruction set.
+#if defined(REBASED_KERNELS_CPU_ATTENTION_RECURRENT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_CPU_ATTENTION_RECURRENT_INL_H_
+#undef REBASED_KERNELS_CPU_ATTENTION_RECURRENT_INL_H_
+#else
+#define REBASED_KERNELS_CPU_ATTENTION_RECURRENT_INL_H_
+#endif
+
+#include "kernels/cpu/attention_forward-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::attention {
+namespace HWY_NAMESPACE {
+
+// phi[F] of one token, whose values are multiplied by `factor` first.
+inline void token_features(const Problem& problem, const float* x, float factor, Coefficients coefficients,
+                           float* phi) {
+  if (problem.constant) *phi++ = coefficients.a;
+  for (int64_t i = 0; problem.linear && i < problem.Dk; ++i) *phi++ = coefficients.b * factor * x[i];
+  if (!problem.quadratic) return;
+  const float c = coefficients.c * factor * factor, root = c * std::numbers::sqrt2_v<float>;
+  for (int64_t i = 0; i < problem.Dk; ++i) *phi++ = c * x[i] * x[i];
+  for (int64_t i = 0; i < problem.Dk; ++i) {
+    const float scaled = root * x[i];
+    for (int64_t j = i + 1; j < problem.Dk; ++j) *phi++ = scaled * x[j];
+  }
+}
+
+// to[f, e] = from[f, e] + phi_k[f] v[e], o[e] = factor * sum_f phi_q[f] to[f, e], for kVecs vectors of columns.
+template <int kVecs>
+inline void step_columns(int64_t F, int64_t Dv, const float* phi_q, const float* phi_k, const float* v,
+                         const float* from, float* to, float factor, float* o) {
+  const Lanes d;
+  Vec value[kVecs], sum[kVecs];
+  HWY_UNROLL(4)
+  for (int n = 0; n < kVecs; ++n) {
+    value[n] = hn::LoadU(d, v + n * kLanes);
+    sum[n] = hn::Zero(d);
+  }
+  for (int64_t f = 0; f < F; ++f, from += Dv, to += Dv) {
+    const Vec key = hn::Set(d, phi_k[f]), query = hn::Set(d, phi_q[f]);
+    HWY_UNROLL(4)
+    for (int n = 0; n < kVecs; ++n) {
+      const Vec state = hn::MulAdd(key, value[n], hn::LoadU(d, from + n * kLanes));
+      hn::StoreU(state, d, to + n * kLanes);
+      sum[n] = hn::MulAdd(query, state, sum[n]);
+    }
+  }
+  HWY_UNROLL(4)
+  for (int n = 0; n < kVecs; ++n) hn::StoreU(hn::Mul(hn::Set(d, factor), sum[n]), d, o + n * kLanes);
+}
+
+// The same for fewer columns than a vector has lanes.
+inline void step_tail(int64_t F, int64_t Dv, int64_t columns, const float* phi_q, const float* phi_k, const float* v,
+                      const float* from, float* to, float factor, float* o) {
+  float sum[kPad] = {};
+  for (int64_t f = 0; f < F; ++f, from += Dv, to += Dv) {
+    for (int64_t e = 0; e < columns; ++e) {
+      const float state = from[e] + phi_k[f] * v[e];
+      to[e] = state;
+      sum[e] += phi_q[f] * state;
+    }
+  }
+  for (int64_t e = 0; e < columns; ++e) o[e] = factor * sum[e];
+}
+
+// z += phi_k; returns phi_q . z.
+inline float step_normaliser(int64_t F, const float* phi_q, const float* phi_k, const float* from, float* to) {
+  const Lanes d;
+  Vec sum = hn::Zero(d);
+  int64_t f = 0;
+  for (; f + kLanes <= F; f += kLanes) {
+    const Vec z = hn::Add(hn::LoadU(d, from + f), hn::LoadU(d, phi_k + f));
+    hn::StoreU(z, d, to + f);
+    sum = hn::MulAdd(hn::LoadU(d, phi_q + f), z, sum);
+  }
+  float total = hn::GetLane(hn::SumOfLanes(d, sum));
+  for (; f < F; ++f) {
+    to[f] = from[f] + phi_k[f];
+    total += phi_q[f] * to[f];
+  }
+  return total;
+}
+
+inline void step_values(int64_t F, int64_t Dv, const float* phi_q, const float* phi_k, const float* v,
+                        const float* from, float* to, float factor, float* o) {
+  int64_t e = 0;
+  for (; e + 4 * kLanes <= Dv; e += 4 * kLanes) {
+    step_columns<4>(F, Dv, phi_q, phi_k, v + e, from + e, to + e, factor, o + e);
+  }
+  for (; e + kLanes <= Dv; e += kLanes) {
+    step_columns<1>(F, Dv, phi_q, phi_k, v + e, from + e, to + e, factor, o + e);
+  }
+  if (e < Dv) step_tail(F, Dv, Dv - e, phi_q, phi_k, v + e, from + e, to + e, factor, o + e);
+}
+
+// All tokens of one (batch, head). The state is advanced in the final one, which may be the initial one.
+inline void recurrent_item(const Problem& x, const Item& item, const Workspace& w) {
+  const int64_t state = state_at(x, item);
+  float* s = x.sT != nullptr ? x.sT + state * x.Dv : w.state;
+  float* z = x.sT != nullptr ? x.zT + state : w.state + x.F * x.Dv;
+  const float* s_from = x.s0 != nullptr ? x.s0 + state * x.Dv : s;
+  const float* z_from = x.s0 != nullptr ? x.z0 + state : z;
+  if (x.s0 == nullptr) {
+    clear(x.F * x.Dv, s);
+    clear(x.F, z);
+  }
+  float *phi_q = w.phi, *phi_k = w.phi + x.F;
+  for (int64_t t = 0; t < x.T; ++t, s_from = s, z_from = z) {
+    const int64_t token = token_at(x, item, t);
+    token_features(x, x.q + token * x.Dk, x.scale, query_coefficients(x), phi_q);
+    token_features(x, x.k + token * x.Dk, 1, {}, phi_k);
+    const float total = step_normaliser(x.F, phi_q, phi_k, z_from, z);
+    if (x.z != nullptr) x.z[token] = total;
+    step_values(x.F, x.Dv, phi_q, phi_k, x.v + token * x.Dv, s_from, s, x.normalize ? 1 / (total + x.eps) : 1,
+                x.o + token * x.Dv);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace rebased::kernels::cpu::attention
+HWY_AFTER_NAMESPACE();
+
+#endif

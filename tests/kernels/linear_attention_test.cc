@@ -1,0 +1,102 @@
+#include "kernels/linear_attention.h"
+
+#include "hwy/targets.h"
+#include "kernels/attention_cases.h"
+
+namespace rebased::kernels::testing {
+namespace {
+
+constexpr std::initializer_list<Form> kForms = {Form::kAuto, Form::kParallel, Form::kChunked, Form::kRecurrent};
+
+TEST(LinearAttentionReference, TwoTokensByHand) {
+  Case c{.T = 2, .Dk = 2, .Dv = 1, .scale = 0.5, .eps = 1};
+  const Inputs in{
+      .q = {1, 0, 2, 1}, .k = {1, 1, 0, 3}, .v = {3, 4}, .s0 = {}, .z0 = {}, .d_o = {1, 1}, .d_sT = {}, .d_zT = {}};
+  const Outputs out = run_reference<Linear>(c, in);  // scaled scores 0.5; 1.5, 1.5
+  EXPECT_DOUBLE_EQ(out.o[0], 0.5 * 3 / 1.5);
+  EXPECT_DOUBLE_EQ(out.z[1], 3);
+  EXPECT_DOUBLE_EQ(out.o[1], (1.5 * 3 + 1.5 * 4) / 4);
+}
+
+double loss(const Case& c, const Inputs& in) {
+  const Outputs out = run_reference<Linear>(c, in);
+  double sum = 0;
+  for (size_t i = 0; i < out.o.size(); ++i) sum += in.d_o[i] * out.o[i];
+  for (size_t i = 0; i < out.sT.size(); ++i) sum += in.d_sT[i] * out.sT[i];
+  for (size_t i = 0; i < out.zT.size(); ++i) sum += in.d_zT[i] * out.zT[i];
+  return sum;
+}
+
+TEST(LinearAttentionReference, GradientMatchesFiniteDifferences) {
+  for (const bool normalize : {true, false}) {
+    const Case c{
+        .B = 2, .T = 4, .H = 2, .Dk = 3, .Dv = 2, .scale = 0.7, .eps = 0.5, .normalize = normalize, .states = true};
+    Inputs in = random_inputs<Linear>(c, 5);
+    const Outputs out = run_reference<Linear>(c, in);
+    const std::vector<std::pair<Values*, const Values*>> pairs = {
+        {&in.q, &out.dq}, {&in.k, &out.dk}, {&in.v, &out.dv}, {&in.s0, &out.d_s0}, {&in.z0, &out.d_z0}};
+    for (const auto& [input, gradient] : pairs) {
+      for (size_t i = 0; i < input->size(); ++i) {
+        const double at = (*input)[i], h = 1e-5;
+        (*input)[i] = at + h;
+        const double above = loss(c, in);
+        (*input)[i] = at - h;
+        const double below = loss(c, in);
+        (*input)[i] = at;
+        // Truncation h^2 and rounding 1e-16 |loss| / h are both near 1e-9; the loss is below 1e3.
+        ASSERT_NEAR((above - below) / (2 * h), (*gradient)[i], 1e-7 * (1 + std::abs((*gradient)[i]))) << c.str();
+      }
+    }
+  }
+}
+
+void sweep(std::initializer_list<int64_t> Ts, std::initializer_list<int64_t> Fs, std::initializer_list<int64_t> Dvs) {
+  int turn = 0;
+  for (const int64_t T : Ts) {
+    for (const int64_t F : Fs) {
+      for (const int64_t Dv : Dvs) {
+        ++turn;
+        Case c{.B = 1 + turn % 2, .T = T, .H = 1 + turn % 3, .Dk = F, .Dv = Dv};
+        c.scale = turn % 4 == 1 ? 1 : 1 / std::sqrt(static_cast<double>(F));
+        c.eps = turn % 3 == 0 ? 1e-5 : 1e-12;
+        c.normalize = turn % 5 != 2;
+        c.states = turn % 2 == 0;
+        c.chunk = turn % 5 == 3 ? 7 : turn % 5 == 4 ? 50 : 0;
+        check_forms<Linear>(c, static_cast<uint64_t>(turn), kForms, {.in_place = turn % 4 == 0});
+        if (::testing::Test::HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(LinearAttentionCpu, MatchesReferenceForEverySizeAndForm) {
+  const int before = thread_count();
+  for (const int threads : {1, 2, 3}) {
+    set_thread_count(threads);
+    sweep({1, 2, 3, 16, 17, 64, 65}, {1, 5, 16, 33}, {1, 5, 16, 21, 65});
+  }
+  set_thread_count(before);
+  sweep({130, 257}, {16, 100, 273}, {2, 64});
+}
+
+TEST(LinearAttentionCpu, EveryInstructionSetMatchesReference) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    sweep({1, 17, 70}, {4, 17, 33}, {5, 21, 64});
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+TEST(LinearAttentionCpu, ChoosesTheFormByCost) {
+  LinearAttentionArgs<float> args;
+  args.B = 1, args.T = 16, args.H = 4, args.F = 64, args.Dv = 64;
+  EXPECT_EQ(cpu::choose_form(args), Form::kParallel);
+  args.T = 4096;
+  EXPECT_EQ(cpu::choose_form(args), Form::kChunked);
+}
+
+}  // namespace
+}  // namespace rebased::kernels::testing
