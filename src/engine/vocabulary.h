@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/value.h"
+#include "kernels/dense.h"
 #include "kernels/quadratic_attention.h"
 
 namespace rebased {
@@ -13,8 +14,7 @@ namespace rebased {
 // (docs/notation.md; ShapeError says the operation, the operand, what was expected and found) and has the engine that owns
 // its operands carry it out. "..." stands for any leading dimensions.
 
-enum class UnaryOp : uint8_t { kSilu, kGelu, kRelu, kElu, kExp, kSquare, kTanh, kSigmoid, kSin };  // kGelu: exact, by erf
-
+using UnaryOp = kernels::Unary;
 using kernels::Form;
 using kernels::QuadraticKernel;
 

@@ -20,24 +20,9 @@ namespace cpu = kernels::cpu;
 int64_t channels(const Value& x) { return x.size(-1); }
 int64_t rows(const Value& x) { return x.shape().numel() / channels(x); }
 
-cpu::Broadcast broadcast_of(const Value& a, const Value& b) {
-  if (a.shape() == b.shape()) return cpu::Broadcast::kSame;
-  return b.shape().rank() == 1 ? cpu::Broadcast::kRow : cpu::Broadcast::kColumn;
-}
-
-cpu::Unary kernel_of(UnaryOp op) {
-  switch (op) {
-    case UnaryOp::kSilu: return cpu::Unary::kSilu;
-    case UnaryOp::kGelu: return cpu::Unary::kGelu;
-    case UnaryOp::kRelu: return cpu::Unary::kRelu;
-    case UnaryOp::kElu: return cpu::Unary::kElu;
-    case UnaryOp::kExp: return cpu::Unary::kExp;
-    case UnaryOp::kSquare: return cpu::Unary::kSquare;
-    case UnaryOp::kTanh: return cpu::Unary::kTanh;
-    case UnaryOp::kSigmoid: return cpu::Unary::kSigmoid;
-    case UnaryOp::kSin: return cpu::Unary::kSin;
-  }
-  throw DeviceError("unknown unary operation");
+kernels::Broadcast broadcast_of(const Value& a, const Value& b) {
+  if (a.shape() == b.shape()) return kernels::Broadcast::kSame;
+  return b.shape().rank() == 1 ? kernels::Broadcast::kRow : kernels::Broadcast::kColumn;
 }
 
 // A state array that may be advanced where it lies: its own memory when nobody else holds it, else a fresh array.
@@ -87,7 +72,7 @@ Value CpuEngine::scale_shift(const Value& x, double scale, double shift) {
 
 Value CpuEngine::unary(UnaryOp op, const Value& x) {
   Value y = make(x.shape());
-  cpu::unary(kernel_of(op), x.shape().numel(), floats(x), mutable_floats(y));
+  cpu::unary(op, x.shape().numel(), floats(x), mutable_floats(y));
   return y;
 }
 

@@ -137,7 +137,6 @@ Value TorchEngine::unary(UnaryOp op, const Value& value) {
     case UnaryOp::kSquare: return wrap(x * x);
     case UnaryOp::kTanh: return wrap(torch::tanh(x));
     case UnaryOp::kSigmoid: return wrap(torch::sigmoid(x));
-    case UnaryOp::kSin: return wrap(torch::sin(x));
   }
   throw DeviceError("unknown unary operation");
 }

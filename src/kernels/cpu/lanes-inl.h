@@ -1,0 +1,122 @@
+// Vector helpers shared by the dense kernels; compiled once for each instruction set.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "hwy/highway.h"
+
+#if defined(REBASED_KERNELS_CPU_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_CPU_LANES_INL_H_
+#undef REBASED_KERNELS_CPU_LANES_INL_H_
+#else
+#define REBASED_KERNELS_CPU_LANES_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::HWY_NAMESPACE::lanes {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+inline constexpr int64_t kMaxLanes = 16;
+using Tag = hn::CappedTag<float, kMaxLanes>;
+using Vec = hn::Vec<Tag>;
+using IntTag = hn::Rebind<int32_t, Tag>;
+
+HWY_INLINE int64_t lane_count() { return static_cast<int64_t>(hn::Lanes(Tag())); }
+
+// The first n < lanes elements, zeros behind them; touches nothing beyond p[n].
+HWY_INLINE Vec load_first(Tag d, const float* p, int64_t n) {
+#if HWY_TARGET <= HWY_AVX2
+  return hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(n)), d, p);
+#else
+  HWY_ALIGN float buffer[kMaxLanes] = {};
+  std::memcpy(buffer, p, static_cast<size_t>(n) * sizeof(float));
+  return hn::Load(d, buffer);
+#endif
+}
+
+HWY_INLINE void store_first(Tag d, Vec v, float* p, int64_t n) {
+#if HWY_TARGET <= HWY_AVX2
+  hn::BlendedStore(v, hn::FirstN(d, static_cast<size_t>(n)), d, p);
+#else
+  HWY_ALIGN float buffer[kMaxLanes];
+  hn::Store(v, d, buffer);
+  std::memcpy(p, buffer, static_cast<size_t>(n) * sizeof(float));
+#endif
+}
+
+// How a loop body touches memory: whole vectors, or the rest of a row.
+struct Whole {
+  HWY_INLINE Vec load(const float* p) const { return hn::LoadU(Tag(), p); }
+  HWY_INLINE void store(Vec v, float* p) const { hn::StoreU(v, Tag(), p); }
+  HWY_INLINE Vec keep(Vec v) const { return v; }  // zeroes the lanes beyond the end
+};
+struct Rest {
+  int64_t n;
+  HWY_INLINE Vec load(const float* p) const { return load_first(Tag(), p, n); }
+  HWY_INLINE void store(Vec v, float* p) const { store_first(Tag(), v, p, n); }
+  HWY_INLINE Vec keep(Vec v) const { return hn::IfThenElseZero(hn::FirstN(Tag(), static_cast<size_t>(n)), v); }
+};
+
+// Calls body(i, access) for each vector of [0, n).
+template <class Body>
+HWY_INLINE void for_each_vector(int64_t n, const Body& body) {
+  const int64_t step = lane_count();
+  int64_t i = 0;
+  for (; i + step <= n; i += step) body(i, Whole{});
+  if (i < n) body(i, Rest{n - i});
+}
+
+HWY_INLINE float sum_lanes(Vec v) { return hn::GetLane(hn::SumOfLanes(Tag(), v)); }
+HWY_INLINE float max_lanes(Vec v) { return hn::GetLane(hn::MaxOfLanes(Tag(), v)); }
+
+// exp(x) = 2^q exp(r) with |r| <= ln(2)/2: returns exp(r), to 1e-8 before rounding. x within the float range; NaN
+// stays.
+HWY_INLINE Vec exp_reduced(Tag d, Vec x, hn::Vec<IntTag>& q) {
+  q = hn::NearestInt(hn::Mul(x, hn::Set(d, 1.44269504f)));
+  const Vec qf = hn::ConvertTo(d, q);
+  Vec r = hn::NegMulAdd(qf, hn::Set(d, 0.693145751953125f), x);
+  r = hn::NegMulAdd(qf, hn::Set(d, 1.428606765330187e-6f), r);
+  Vec p = hn::MulAdd(r, hn::Set(d, 0.001393364518f), hn::Set(d, 0.008363176671f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.04166646496f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.16666577f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.5f));
+  return hn::Add(hn::MulAdd(hn::Mul(p, r), r, r), hn::Set(d, 1.0f));
+}
+
+// exp for x <= 0, zero below the smallest normal float. NaN stays NaN (hwy's own Exp, and Max on some targets, lose
+// it).
+HWY_INLINE Vec exp_nonpositive(Tag d, Vec x) {
+  const Vec lowest = hn::Set(d, -87.0f);
+  const auto below = hn::Lt(x, lowest);
+  hn::Vec<IntTag> q;
+  const Vec y = exp_reduced(d, hn::IfThenElse(below, lowest, x), q);
+  const Vec scaled = hn::BitCast(d, hn::Add(hn::BitCast(IntTag(), y), hn::ShiftLeft<23>(q)));
+  return hn::IfThenZeroElse(below, scaled);
+}
+
+// exp for any x: infinity above the float range, zero below it, gradual in between, NaN stays NaN.
+HWY_INLINE Vec exp_any(Tag d, Vec x) {
+  const Vec lowest = hn::Set(d, -105.0f);
+  const Vec highest = hn::Set(d, 89.0f);
+  x = hn::IfThenElse(hn::Lt(x, lowest), lowest, x);
+  x = hn::IfThenElse(hn::Gt(x, highest), highest, x);
+  hn::Vec<IntTag> q;
+  const Vec y = exp_reduced(d, x, q);
+  const auto half = hn::ShiftRight<1>(q);
+  const auto bias = hn::Set(IntTag(), 127);
+  const Vec low = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(half, bias)));
+  const Vec high = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(q, half), bias)));
+  return hn::Mul(hn::Mul(y, low), high);
+}
+
+HWY_INLINE Vec sigmoid(Tag d, Vec x) {
+  const Vec one = hn::Set(d, 1.0f);
+  return hn::Div(one, hn::Add(one, exp_any(d, hn::Neg(x))));
+}
+
+}  // namespace rebased::kernels::cpu::HWY_NAMESPACE::lanes
+HWY_AFTER_NAMESPACE();
+
+#endif  // REBASED_KERNELS_CPU_LANES_INL_H_

@@ -1,0 +1,144 @@
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "base/threads.h"
+#include "kernels/dense.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/norms.cc"
+#include "hwy/foreach_target.h"  // before the others
+
+#include "hwy/highway.h"
+#include "kernels/cpu/lanes-inl.h"
+
+#ifndef REBASED_KERNELS_CPU_NORM_ARGS
+#define REBASED_KERNELS_CPU_NORM_ARGS
+namespace rebased::kernels::cpu {
+namespace {
+struct NormArgs {
+  int64_t C;
+  const float* x;
+  const float* gain;
+  const float* shift;
+  double eps;
+  float* y;
+};
+}  // namespace
+}  // namespace rebased::kernels::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+using namespace lanes;  // NOLINT
+
+HWY_INLINE float mean_of(const float* x, int64_t C) {
+  Vec sum = hn::Zero(Tag());
+  for_each_vector(C, [&](int64_t c, auto at) HWY_ATTR { sum = hn::Add(sum, at.load(x + c)); });
+  return sum_lanes(sum) / static_cast<float>(C);
+}
+
+// Mean of (x - center)^2 over a row.
+HWY_INLINE float mean_square(const float* x, int64_t C, float center) {
+  const Tag d;
+  Vec sum = hn::Zero(d);
+  const Vec mid = hn::Set(d, center);
+  for_each_vector(C, [&](int64_t c, auto at) HWY_ATTR {
+    const Vec off = at.keep(hn::Sub(at.load(x + c), mid));
+    sum = hn::MulAdd(off, off, sum);
+  });
+  return sum_lanes(sum) / static_cast<float>(C);
+}
+
+// y = (x - center) * factor, then gain and shift where given.
+HWY_INLINE void normalise_row(const NormArgs& a, const float* x, float center, float factor, float* y) {
+  const Tag d;
+  const Vec mid = hn::Set(d, center);
+  const Vec scale = hn::Set(d, factor);
+  for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR {
+    Vec v = hn::Mul(hn::Sub(at.load(x + c), mid), scale);
+    if (a.gain) v = hn::Mul(v, at.load(a.gain + c));
+    if (a.shift) v = hn::Add(v, at.load(a.shift + c));
+    at.store(v, y + c);
+  });
+}
+
+void layer_norm_rows(const NormArgs& a, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; ++n) {
+    const float* x = a.x + n * a.C;
+    const float mean = mean_of(x, a.C);
+    const double variance = mean_square(x, a.C, mean);
+    normalise_row(a, x, mean, static_cast<float>(1 / std::sqrt(variance + a.eps)), a.y + n * a.C);
+  }
+}
+
+void rms_norm_rows(const NormArgs& a, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; ++n) {
+    const float* x = a.x + n * a.C;
+    const double square = mean_square(x, a.C, 0.0f);
+    normalise_row(a, x, 0.0f, static_cast<float>(1 / std::sqrt(square + a.eps)), a.y + n * a.C);
+  }
+}
+
+void softmax_row(const float* x, int64_t C, float* y) {
+  const Tag d;
+  const Vec lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  Vec top = lowest;
+  for_each_vector(C, [&](int64_t c, auto at) HWY_ATTR {
+    top = hn::Max(top, hn::IfThenElse(hn::Ne(at.keep(hn::Set(d, 1.0f)), hn::Zero(d)), at.load(x + c), lowest));
+  });
+  const Vec shift = hn::Set(d, max_lanes(top));
+  Vec sum = hn::Zero(d);
+  for_each_vector(C, [&](int64_t c, auto at) HWY_ATTR {
+    const Vec e = exp_nonpositive(d, hn::Sub(at.load(x + c), shift));
+    sum = hn::Add(sum, at.keep(e));
+    at.store(e, y + c);
+  });
+  const Vec factor = hn::Set(d, 1.0f / sum_lanes(sum));
+  for_each_vector(C, [&](int64_t c, auto at) HWY_ATTR { at.store(hn::Mul(at.load(y + c), factor), y + c); });
+}
+
+void softmax_rows(const NormArgs& a, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; ++n) softmax_row(a.x + n * a.C, a.C, a.y + n * a.C);
+}
+
+}  // namespace
+}  // namespace rebased::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rebased::kernels::cpu {
+namespace {
+
+HWY_EXPORT(layer_norm_rows);
+HWY_EXPORT(rms_norm_rows);
+HWY_EXPORT(softmax_rows);
+
+using RowsFunction = void (*)(const NormArgs&, int64_t, int64_t);
+
+void over_rows(int64_t N, const NormArgs& args, RowsFunction rows) {
+  if (args.C <= 0) return;
+  auto body = [&args, rows](int64_t begin, int64_t end) { rows(args, begin, end); };
+  parallel_for(N, std::max<int64_t>(1, 16384 / args.C), std::ref(body));
+}
+
+}  // namespace
+
+void layer_norm(int64_t N, int64_t C, const float* x, const float* gamma, const float* beta, double eps,
+                float* y) noexcept {
+  over_rows(N, {C, x, gamma, beta, eps, y}, HWY_DYNAMIC_DISPATCH(layer_norm_rows));
+}
+
+void rms_norm(int64_t N, int64_t C, const float* x, const float* weight, double eps, float* y) noexcept {
+  over_rows(N, {C, x, weight, nullptr, eps, y}, HWY_DYNAMIC_DISPATCH(rms_norm_rows));
+}
+
+void softmax(int64_t N, int64_t C, const float* x, float* y) noexcept {
+  over_rows(N, {C, x, nullptr, nullptr, 0, y}, HWY_DYNAMIC_DISPATCH(softmax_rows));
+}
+
+}  // namespace rebased::kernels::cpu
+#endif

@@ -1,0 +1,281 @@
+#include "kernels/short_conv.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <utility>
+
+#include "base/threads.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/short_conv.cc"
+#include "hwy/foreach_target.h"  // before the others
+
+#include "hwy/highway.h"
+#include "kernels/cpu/lanes-inl.h"
+
+#ifndef REBASED_KERNELS_CPU_SHORT_CONV
+#define REBASED_KERNELS_CPU_SHORT_CONV
+namespace rebased::kernels::cpu {
+namespace {
+
+using Args = ShortConvArgs<float>;
+using GradArgs = ShortConvGradArgs<float>;
+
+constexpr int64_t kChannels = 1024;  // of a block, at most
+constexpr int64_t kTaps = 64;        // of a sweep; longer filters take several
+constexpr int64_t kTransposed = 4096;
+constexpr int64_t kTimeBlock = 16;
+constexpr int64_t kGradChannels = 256;
+constexpr float kZeros[kChannels] = {};
+
+// Channels [c, ...) of input s of row b, where s < 0 reaches into the state.
+const float* input_row(const Args& a, int64_t b, int64_t s, int64_t c) {
+  if (s >= 0) return a.x + (b * a.T + s) * a.C + c;
+  return a.state0 ? a.state0 + (b * (a.K - 1) + s + a.K - 1) * a.C + c : kZeros;
+}
+
+// Taps [j0, j0 + taps) of channels [c0, c0 + width): out[j, c].
+void transpose_taps(const Args& a, int64_t c0, int64_t width, int64_t j0, int64_t taps, float* out) {
+  for (int64_t c = 0; c < width; ++c) {
+    for (int64_t j = 0; j < taps; ++j) out[j * width + c] = a.w[(c0 + c) * a.K + j0 + j];
+  }
+}
+
+// What one thread of the gradient works with for channels [c0, c0 + width).
+struct GradBlock {
+  int64_t c0;
+  int64_t width;
+  float* du;     // [kTimeBlock + K - 1, width]: dL/du from the block's first token on
+  float* taps;   // [K, width]
+  float* dtaps;  // [K, width]
+  float* dbias;  // [width]
+};
+
+}  // namespace
+}  // namespace rebased::kernels::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+using namespace lanes;  // NOLINT
+
+// A sweep's taps over one token: inputs[j] points at its channels.
+struct Sweep {
+  int64_t width;
+  int64_t taps;
+  const float* weights;  // [taps, width]
+  const float* inputs[kTaps];
+};
+
+// start[c] + sum over the taps; kCount fixes their number.
+template <int kCount, class Access>
+HWY_INLINE Vec dot_taps(const Sweep& s, int64_t c, Vec sum, Access at) {
+  const int64_t taps = kCount > 0 ? kCount : s.taps;
+  for (int64_t j = 0; j < taps; ++j)
+    sum = hn::MulAdd(at.load(s.weights + j * s.width + c), at.load(s.inputs[j] + c), sum);
+  return sum;
+}
+
+HWY_INLINE Vec silu(Vec u) { return hn::Div(u, hn::Add(hn::Set(Tag(), 1.0f), exp_any(Tag(), hn::Neg(u)))); }
+
+// One token of forward: y = start + taps, with silu when asked. start is null for zeros.
+template <int kCount>
+HWY_INLINE void token(const Sweep& s, const float* start, bool activate, float* y) {
+  for_each_vector(s.width, [&](int64_t c, auto at) HWY_ATTR {
+    Vec u = dot_taps<kCount>(s, c, start ? at.load(start + c) : hn::Zero(Tag()), at);
+    if (activate) u = silu(u);
+    at.store(u, y + c);
+  });
+}
+
+HWY_INLINE void any_token(const Sweep& s, const float* start, bool activate, float* y) {
+  switch (s.taps) {
+    case 3:
+      return token<3>(s, start, activate, y);
+    case 4:
+      return token<4>(s, start, activate, y);
+    default:
+      return token<0>(s, start, activate, y);
+  }
+}
+
+// Tokens [begin, end) of the flattened [B, T].
+void forward_tokens(const Args& a, int64_t begin, int64_t end) {
+  float weights[kTransposed];
+  Sweep s{};
+  s.weights = weights;
+  const int64_t block = std::min(kChannels, kTransposed / std::min(kTaps, a.K) / kMaxLanes * kMaxLanes);
+  for (int64_t c0 = 0; c0 < a.C; c0 += block) {
+    s.width = std::min(block, a.C - c0);
+    for (int64_t j0 = 0; j0 < a.K; j0 += kTaps) {
+      s.taps = std::min(kTaps, a.K - j0);
+      transpose_taps(a, c0, s.width, j0, s.taps, weights);
+      for (int64_t n = begin; n < end; ++n) {
+        const int64_t first = n % a.T - a.K + 1 + j0;
+        for (int64_t j = 0; j < s.taps; ++j) s.inputs[j] = input_row(a, n / a.T, first + j, c0);
+        float* y = a.y + n * a.C + c0;
+        const float* bias = a.bias ? a.bias + c0 : nullptr;
+        any_token(s, j0 == 0 ? bias : y, a.silu && j0 + s.taps == a.K, y);
+      }
+    }
+  }
+}
+
+// du of token t: dy times silu'(u), u computed again.
+HWY_INLINE void d_pre_activation(const GradArgs& g, const GradBlock& k, int64_t b, int64_t t, float* du) {
+  const Args& a = g.forward;
+  const Tag d;
+  const float* dy = g.dy + (b * a.T + t) * a.C + k.c0;
+  if (!a.silu) {
+    std::copy_n(dy, k.width, du);
+    return;
+  }
+  Sweep s{};
+  s.width = k.width;
+  for (int64_t j0 = 0; j0 < a.K; j0 += kTaps) {
+    s.taps = std::min(kTaps, a.K - j0);
+    s.weights = k.taps + j0 * k.width;
+    for (int64_t j = 0; j < s.taps; ++j) s.inputs[j] = input_row(a, b, t - a.K + 1 + j0 + j, k.c0);
+    const float* bias = a.bias ? a.bias + k.c0 : nullptr;
+    any_token(s, j0 == 0 ? bias : du, false, du);
+  }
+  for_each_vector(k.width, [&](int64_t c, auto at) HWY_ATTR {
+    const Vec one = hn::Set(d, 1.0f);
+    const Vec u = at.load(du + c);
+    const Vec gate = sigmoid(d, u);
+    const Vec slope = hn::Mul(gate, hn::MulAdd(u, hn::Sub(one, gate), one));
+    at.store(hn::Mul(slope, at.load(dy + c)), du + c);
+  });
+}
+
+// dtaps += du of token t times its inputs, dbias += du.
+HWY_INLINE void add_weight_gradients(const Args& a, const GradBlock& k, int64_t b, int64_t t, const float* du) {
+  for_each_vector(k.width, [&](int64_t c, auto at)
+                               HWY_ATTR { at.store(hn::Add(at.load(k.dbias + c), at.load(du + c)), k.dbias + c); });
+  for (int64_t j = 0; j < a.K; ++j) {
+    const float* x = input_row(a, b, t - a.K + 1 + j, k.c0);
+    float* sum = k.dtaps + j * k.width;
+    for_each_vector(k.width, [&](int64_t c, auto at) HWY_ATTR {
+      at.store(hn::MulAdd(at.load(du + c), at.load(x + c), at.load(sum + c)), sum + c);
+    });
+  }
+}
+
+// Gradient of input s (negative: of the state), from du of tokens t0 on and the final state.
+HWY_INLINE void d_input(const GradArgs& g, const GradBlock& k, int64_t b, int64_t s, int64_t t0, float* out) {
+  const Args& a = g.forward;
+  const int64_t slot = s - a.T + a.K - 1;
+  const float* start = g.d_stateT && slot >= 0 ? g.d_stateT + (b * (a.K - 1) + slot) * a.C + k.c0 : nullptr;
+  const int64_t last = std::min(a.K - 1, s + a.K - 1);  // later taps would reach tokens before the first
+  for_each_vector(k.width, [&](int64_t c, auto at) HWY_ATTR {
+    Vec sum = start ? at.load(start + c) : hn::Zero(Tag());
+    const float* du = k.du + (s + a.K - 1 - t0) * k.width + c;
+    for (int64_t j = 0; j <= last; ++j) {
+      sum = hn::MulAdd(at.load(k.taps + j * k.width + c), at.load(du - j * k.width), sum);
+    }
+    at.store(sum, out + c);
+  });
+}
+
+// Every token of row b, last block first, so that the du a block needs from behind it is at hand.
+HWY_INLINE void grad_row(const GradArgs& g, const GradBlock& k, int64_t b) {
+  const Args& a = g.forward;
+  const int64_t kept = (a.K - 1) * k.width;
+  std::fill_n(k.du, kTimeBlock * k.width + kept, 0.0f);
+  const int64_t blocks = (a.T + kTimeBlock - 1) / kTimeBlock;
+  for (int64_t block = blocks - 1; block >= 0; --block) {
+    const int64_t t0 = block * kTimeBlock;
+    const int64_t rows = std::min(kTimeBlock, a.T - t0);
+    if (block != blocks - 1) {
+      std::memmove(k.du + kTimeBlock * k.width, k.du, static_cast<size_t>(kept) * sizeof(float));
+    }
+    for (int64_t i = rows - 1; i >= 0; --i) {
+      float* du = k.du + i * k.width;
+      d_pre_activation(g, k, b, t0 + i, du);
+      add_weight_gradients(a, k, b, t0 + i, du);
+    }
+    for (int64_t t = t0; t < t0 + rows; ++t) d_input(g, k, b, t, t0, g.dx + (b * a.T + t) * a.C + k.c0);
+  }
+  for (int64_t i = 0; g.d_state0 && i < a.K - 1; ++i) {
+    d_input(g, k, b, i - a.K + 1, 0, g.d_state0 + (b * (a.K - 1) + i) * a.C + k.c0);
+  }
+}
+
+void grad_channels(const GradArgs& g, const GradBlock& k) {
+  const Args& a = g.forward;
+  transpose_taps(a, k.c0, k.width, 0, a.K, k.taps);
+  std::fill_n(k.dtaps, a.K * k.width, 0.0f);
+  std::fill_n(k.dbias, k.width, 0.0f);
+  for (int64_t b = 0; b < a.B; ++b) grad_row(g, k, b);
+  for (int64_t c = 0; c < k.width; ++c) {
+    for (int64_t j = 0; j < a.K; ++j) g.dw[(k.c0 + c) * a.K + j] = k.dtaps[j * k.width + c];
+    if (g.dbias) g.dbias[k.c0 + c] = k.dbias[c];
+  }
+}
+
+}  // namespace
+}  // namespace rebased::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rebased::kernels::cpu {
+namespace {
+
+HWY_EXPORT(forward_tokens);
+HWY_EXPORT(grad_channels);
+
+// The last K-1 inputs. A slot reads a later slot or a token, so that the state may be its own source.
+void advance_state(const Args& a, int64_t b) {
+  for (int64_t i = 0; i < a.K - 1; ++i) {
+    float* slot = a.stateT + (b * (a.K - 1) + i) * a.C;
+    for (int64_t c = 0; c < a.C; c += kChannels) {
+      const auto bytes = static_cast<size_t>(std::min(kChannels, a.C - c)) * sizeof(float);
+      std::memmove(slot + c, input_row(a, b, a.T - a.K + 1 + i, c), bytes);
+    }
+  }
+}
+
+int64_t grad_floats_a_channel(const Args& a) { return kTimeBlock + a.K - 1 + 2 * a.K + 1; }
+
+// Channels are split over threads: each owns its sums, whatever the number of threads.
+int64_t grad_width(const Args& a) {
+  const int64_t share = (a.C + thread_count() - 1) / thread_count();
+  return std::clamp<int64_t>((share + 15) / 16 * 16, 16, kGradChannels);
+}
+
+}  // namespace
+
+void short_conv(const Args& a) noexcept {
+  auto body = [&a](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(forward_tokens)(a, begin, end); };
+  parallel_for(a.B * a.T, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, a.C * std::max<int64_t>(1, a.K / 4))),
+               std::ref(body));
+  for (int64_t b = 0; a.stateT && b < a.B; ++b) advance_state(a, b);
+}
+
+int64_t short_conv_grad_scratch(const GradArgs& g) noexcept { return grad_floats_a_channel(g.forward) * g.forward.C; }
+
+void short_conv_grad(const GradArgs& g) noexcept {
+  const Args& a = g.forward;
+  const int64_t width = grad_width(a);
+  auto body = [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t c0 = block * width;
+      const int64_t channels = std::min(width, a.C - c0);
+      float* at = g.scratch + c0 * grad_floats_a_channel(a);
+      auto take = [&at, channels](int64_t rows) { return std::exchange(at, at + rows * channels); };
+      GradBlock k{c0, channels, nullptr, nullptr, nullptr, nullptr};
+      k.du = take(kTimeBlock + a.K - 1);
+      k.taps = take(a.K);
+      k.dtaps = take(a.K);
+      k.dbias = take(1);
+      HWY_DYNAMIC_DISPATCH(grad_channels)(g, k);
+    }
+  };
+  parallel_for((a.C + width - 1) / width, 1, std::ref(body));
+}
+
+}  // namespace rebased::kernels::cpu
+#endif
