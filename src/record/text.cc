@@ -102,9 +102,8 @@ std::string format_duration(double seconds) {
 
 std::string format_value(double value) {
   if (!std::isfinite(value)) return fmt::format("{}", value);
-  std::string text = fmt::format("{:#.4g}", value);
-  if (text.ends_with('.')) text.pop_back();
-  return text;
+  if (std::fabs(value) >= 999.95 && std::fabs(value) < 1e9) return fmt::format("{:.0f}", value);
+  return fmt::format("{:#.4g}", value);
 }
 
 }  // namespace rebased

@@ -19,7 +19,8 @@ std::string escape_xml(std::string_view text);
 // Hours, minutes and seconds: "0:07", "12:05", "3:02:11", and "2d 03h" from a day on. "?" if negative or not finite.
 std::string format_duration(double seconds);
 
-// Four significant digits, trailing zeros kept: "0.5000". "nan" and "inf" as such.
+// Four significant digits, trailing zeros kept ("0.5000"); from a thousand to a billion a whole number ("12346"). "nan"
+// and "inf" as such.
 std::string format_value(double value);
 
 }  // namespace rebased

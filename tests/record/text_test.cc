@@ -51,7 +51,11 @@ TEST(Text, FormatsDurations) {
 TEST(Text, FormatsValuesWithFourDigits) {
   EXPECT_EQ(format_value(0.5), "0.5000");
   EXPECT_EQ(format_value(12.3456), "12.35");
-  EXPECT_EQ(format_value(1234), "1234");
+  EXPECT_EQ(format_value(999.94), "999.9");
+  EXPECT_EQ(format_value(999.96), "1000");
+  EXPECT_EQ(format_value(-12345.6), "-12346");
+  EXPECT_EQ(format_value(1.5e9), "1.500e+09");
+  EXPECT_EQ(format_value(0), "0.000");
   EXPECT_EQ(format_value(1.25e-5), "1.250e-05");
   EXPECT_EQ(format_value(std::numeric_limits<double>::quiet_NaN()), "nan");
   EXPECT_EQ(format_value(-std::numeric_limits<double>::infinity()), "-inf");
