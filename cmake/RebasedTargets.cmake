@@ -10,9 +10,10 @@ endif()
 
 add_library(rebased_flags INTERFACE)
 target_compile_features(rebased_flags INTERFACE cxx_std_20)
-target_include_directories(rebased_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
+target_include_directories(rebased_flags INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/rebased>)
 target_compile_options(rebased_flags INTERFACE
-  $<BUILD_INTERFACE:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual>
+  "$<BUILD_INTERFACE:-Wall;-Wextra;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual>"
   $<BUILD_INTERFACE:$<$<BOOL:${REBASED_WERROR}>:-Werror>>)
 if(REBASED_SANITIZE)
   target_compile_options(rebased_flags INTERFACE
@@ -24,6 +25,24 @@ if(REBASED_MOLD)
   target_link_options(rebased_flags INTERFACE $<BUILD_INTERFACE:-fuse-ld=mold>)
 endif()
 
+# rebased_export(TARGET NAME [DEPENDS targets...]): installed as rebased::NAME, by the package's main part or, when it
+# stands on torch, by its component "torch": REBASED_COMPONENT passes from a target to those that link it.
+function(rebased_export target name)
+  cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
+  set(component main)
+  foreach(dependency IN LISTS arg_DEPENDS)
+    if(TARGET ${dependency})
+      get_target_property(inherited ${dependency} REBASED_COMPONENT)
+      if(inherited STREQUAL torch)
+        set(component torch)
+      endif()
+    endif()
+  endforeach()
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} REBASED_COMPONENT ${component})
+  install(TARGETS ${target} EXPORT rebased_${component})
+endfunction()
+rebased_export(rebased_flags flags)
+
 # rebased_library(NAME DEPENDS targets...): library rebased_NAME from the *.cc files beside the caller.
 # Sources are globbed with CONFIGURE_DEPENDS so that a new mixer or kernel is one new file.
 function(rebased_library name)
@@ -32,7 +51,7 @@ function(rebased_library name)
   add_library(rebased_${name} STATIC ${sources})
   add_library(rebased::${name} ALIAS rebased_${name})
   target_link_libraries(rebased_${name} PUBLIC rebased_flags ${arg_DEPENDS})
-  set_target_properties(rebased_${name} PROPERTIES EXPORT_NAME ${name})
+  rebased_export(rebased_${name} ${name} DEPENDS ${arg_DEPENDS})
 endfunction()
 
 # rebased_test(NAME DEPENDS targets...): GoogleTest executable NAME_tests from the *.cc files beside the caller.
