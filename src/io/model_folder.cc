@@ -85,8 +85,13 @@ void replace_folder(const std::string& from, const std::string& to, Replacement 
   }
   if (how == Replacement::kBest && errno != EINVAL && errno != ENOSYS) fail_errno(to, "replace");
   rename_new(to, old);
-  sync_folder(parent);
-  rename_new(from, to);
+  try {
+    sync_folder(parent);
+    rename_new(from, to);
+  } catch (const IoError&) {
+    recover_folder(to);
+    throw;
+  }
   sync_folder(parent);
   remove_folder(old);
 }

@@ -52,6 +52,18 @@ TEST(Toml, DatesBecomeStrings) {
             R"({"a":"2024-02-29","b":"10:20:30","c":"2024-02-29T10:20:30Z"})");
 }
 
+TEST(Toml, CharactersBeyondAsciiAreTextAndNeverSpace) {
+  for (const char* letter : {"\xc3\xa9", "\xd0\x96", "\xe3\x81\x82", "\xef\xbb\xbb"}) {  // four blocks of Unicode
+    const std::string text(letter);
+    EXPECT_EQ(parse_toml("a = \"\"\"x\\\n  " + text + "\"\"\" # " + text, "f")["a"], "x" + text);
+    EXPECT_EQ(parse_toml("\"" + text + "\" = '" + text + "'", "f")[text], text);
+    expect_toml_refused(text + " = 1", "recipe.toml:1:1: ");
+    expect_toml_refused("a" + text + " = 1", "recipe.toml:1:2: ");
+    expect_toml_refused("a = 1" + text, "recipe.toml:1:");
+    expect_toml_refused("a = \"\"\"\\" + text + "\"\"\"", "recipe.toml:1:");
+  }
+}
+
 TEST(Toml, ErrorsNameFileLineAndColumn) {
   expect_toml_refused("a = 1\nb = = 2\n", "recipe.toml:2:5: ");
   expect_toml_refused("a = 1\na = 2\n", "recipe.toml:2:");
