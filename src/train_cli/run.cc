@@ -8,12 +8,10 @@
 #include <csignal>
 #include <ctime>
 
-#include "base/log.h"
 #include "base/threads.h"
 #include "config/document.h"
 #include "io/file.h"
 #include "record/environment.h"
-#include "record/report.h"
 #include "train_cli/commands.h"
 
 namespace rebased {
@@ -34,33 +32,50 @@ Environment environment_of_run() {
   return environment;
 }
 
-std::string result_line(const Trainer& trainer, const Recipe& recipe) {
-  const TrainerState& state = trainer.state();
-  return fmt::format("{}: best {} {:.4f} at step {}, {:.0f} s\n", recipe.name,
-                     recipe.data.is_text() ? "bits per byte" : "test accuracy", state.best, state.best_step, state.seconds);
+int64_t tokens_of(const Recipe& recipe, Trainer& trainer) {
+  return recipe.data.is_text() ? recipe.data.seq_len : trainer.data().batch(0).T;
 }
 
-void write_run_report(Trainer& trainer, const Recipe& recipe, const RunFolder& folder) {
+// Bytes of the state that a model really holds after the tokens of one example.
+int64_t measured_state_bytes(const Recipe& recipe, Trainer& trainer) {
+  torch::NoGradGuard no_grad;
+  ModelState state = trainer.model().initial_state(trainer.engine(), 1);
+  const std::vector<int64_t> tokens(static_cast<size_t>(tokens_of(recipe, trainer)), 0);
+  const Value ids = trainer.engine().from_host(tokens.data(), DType::kI64, Shape({1, static_cast<int64_t>(tokens.size())}), DType::kI64);
+  trainer.model().hidden(ids, Context{}, &state);
+  return state.bytes();
+}
+
+ReportRun report_of(const Recipe& recipe, const RunFolder& folder, const Trainer& trainer, const RunOutcome& outcome,
+                    const std::string& data) {
   ReportRun run;
   run.name = recipe.name;
   run.command = command_line();
   run.date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::time(nullptr)));
   run.recipe = to_toml(options_to_json(recipe));
-  run.facts = {{"seed", std::to_string(recipe.seed)},
-               {"parameters", std::to_string(trainer.model().parameters().trainable_count())},
-               {"state after 1,000 tokens", fmt::format("{} bytes", trainer.model().state_bytes(1, 1000))},
-               {"data", trainer.data().summary()}};
+  run.facts = {{"data", data},
+               {"seed", std::to_string(recipe.seed)},
+               {"parameters", std::to_string(outcome.parameters)},
+               {"state", fmt::format("{} bytes", outcome.state_bytes)},
+               {"steps", fmt::format("{} of {}", outcome.steps, trainer.total_steps())}};
+  if (outcome.baseline > 0) run.facts.push_back({"order-2 byte n-gram", fmt::format("{:.4f} bits per byte", outcome.baseline)});
   run.environment = environment_of_run();
   run.metrics = read_metrics(folder.metrics());
-  write_report(folder.report(), {.title = recipe.name, .summary = recipe.description, .runs = {run}});
+  return run;
 }
 
-void describe(Trainer& trainer, const Recipe& recipe, Progress& progress) {
-  progress.message(fmt::format("{}: {}", recipe.name, trainer.data().summary()));
-  progress.message(fmt::format("{} parameters, state {} bytes after 1,000 tokens, {} steps, {} threads",
-                               trainer.model().parameters().trainable_count(), trainer.model().state_bytes(1, 1000),
-                               trainer.total_steps(), thread_count()));
-  for (const auto& [name, value] : trainer.data().baselines()) progress.message(fmt::format("baseline {}: {:.4f}", name, value));
+RunOutcome outcome_of(const Recipe& recipe, Trainer& trainer, bool finished) {
+  RunOutcome outcome;
+  outcome.finished = finished;
+  outcome.is_text = recipe.data.is_text();
+  outcome.best = trainer.state().best;
+  outcome.steps = trainer.state().step;
+  outcome.parameters = trainer.model().parameters().trainable_count();
+  outcome.state_bytes = measured_state_bytes(recipe, trainer);
+  outcome.seconds = trainer.state().seconds;
+  outcome.examples_per_second =
+      static_cast<double>(outcome.steps * recipe.train.batch_size) / std::max(trainer.state().seconds, 1e-9);
+  return outcome;
 }
 
 }  // namespace
@@ -77,24 +92,45 @@ void apply_threads(const Recipe& recipe) {
   torch::set_num_threads(thread_count());
 }
 
-int train_run(const Recipe& recipe, const RunFolder& folder, bool resume) {
+RunOutcome train_run(const Recipe& recipe, const RunFolder& folder, bool resume) {
   apply_threads(recipe);
-  g_stop = false;
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
   write_file_atomic(folder.environment().string(), options_to_json(environment_of_run()).dump(2));
   Trainer trainer(recipe, folder, g_stop);
   Progress progress;
-  describe(trainer, recipe, progress);
-  if (resume) progress.message(fmt::format("resuming after step {}", trainer.resume()));
-  if (trainer.run(progress) == TrainEnd::kInterrupted) {
-    log_warning("stopped after step {}; go on with: rebased train {} --resume", trainer.state().step, folder.root().string());
-    return 1;
+  const std::string data = trainer.data().summary();
+  progress.message(fmt::format("{}: {}", recipe.name, data));
+  progress.message(fmt::format("{} parameters, {} steps, {} threads, in {}", trainer.model().parameters().trainable_count(),
+                               trainer.total_steps(), thread_count(), folder.root().string()));
+  double baseline = 0;
+  for (const auto& [name, value] : trainer.data().baselines()) {
+    baseline = value;
+    progress.message(fmt::format("{}: {:.4f} bits per byte, to be beaten", name, value));
   }
-  write_run_report(trainer, recipe, folder);
-  fmt::print("{}", result_line(trainer, recipe));
-  fmt::print("model: {}\nreport: {}\n", (folder.root() / "model").string(), folder.report().string());
-  return 0;
+  if (resume) progress.message(fmt::format("going on after step {}", trainer.resume()));
+  const bool finished = trainer.run(progress) == TrainEnd::kFinished;
+  RunOutcome outcome = outcome_of(recipe, trainer, finished);
+  outcome.baseline = baseline;
+  outcome.report = report_of(recipe, folder, trainer, outcome, data);
+  return outcome;
+}
+
+Table outcome_table(const std::vector<RunOutcome>& outcomes) {
+  const bool text = !outcomes.empty() && outcomes.front().is_text;
+  Table table({{"run", Align::kLeft},
+               {text ? "bits/byte" : "test accuracy", Align::kRight},
+               {"parameters", Align::kRight},
+               {"state bytes", Align::kRight},
+               {"steps", Align::kRight},
+               {"examples/s", Align::kRight},
+               {"time", Align::kRight}});
+  for (const RunOutcome& outcome : outcomes) {
+    table.add_row({outcome.report.name, fmt::format("{:.4f}", outcome.best), std::to_string(outcome.parameters),
+                   std::to_string(outcome.state_bytes), std::to_string(outcome.steps),
+                   fmt::format("{:.0f}", outcome.examples_per_second), fmt::format("{:.0f} s", outcome.seconds)});
+  }
+  return table;
 }
 
 }  // namespace rebased

@@ -1,14 +1,34 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
+#include "record/report.h"
 #include "record/run_folder.h"
 #include "train/recipe.h"
 #include "train/trainer.h"
 
 namespace rebased {
 
-// Trains in the folder (from its newest checkpoint with `resume`), writes report.html, prints the result to stdout.
-// Exit code: 0 when finished, 1 when interrupted (the checkpoint is saved and the way to go on is said).
-int train_run(const Recipe& recipe, const RunFolder& folder, bool resume);
+// What a run came to, for tables and reports.
+struct RunOutcome {
+  bool finished = false;  // false: interrupted, its checkpoint saved
+  bool is_text = false;
+  double best = 0;      // test accuracy or bits per byte
+  double baseline = 0;  // bits per byte that text has to beat; 0: none
+  int64_t steps = 0;
+  int64_t parameters = 0;
+  int64_t state_bytes = 0;  // of the real state object, one row after the tokens of an example
+  double seconds = 0;
+  double examples_per_second = 0;
+  ReportRun report;
+};
+
+// Trains in the folder; with `resume` from its newest checkpoint, and not at all when the run has finished already.
+RunOutcome train_run(const Recipe& recipe, const RunFolder& folder, bool resume);
+
+// One row a run: accuracy or bits per byte, parameters, state, speed, time.
+Table outcome_table(const std::vector<RunOutcome>& outcomes);
 
 // Threads of base, BLAS and torch: the recipe's, or every core.
 void apply_threads(const Recipe& recipe);

@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
-#include <csignal>
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "config/document.h"
 #include "io/file.h"
 #include "train_cli/commands.h"
@@ -25,11 +25,24 @@ RunFolder folder_for(const TrainFlags& flags, const Recipe& recipe) {
   return flags.out.empty() ? RunFolder::create_next("runs", recipe.name) : RunFolder::create(flags.out);
 }
 
+// Runs, reports, and says where everything is. Exit code 0 when finished, 1 when interrupted.
+int run_and_report(const Recipe& recipe, const RunFolder& folder, bool resume) {
+  const RunOutcome outcome = train_run(recipe, folder, resume);
+  if (!outcome.finished) {
+    log_warning("stopped after step {}; go on with: rebased train {} --resume", outcome.steps, folder.root().string());
+    return 1;
+  }
+  write_report(folder.report(), {.title = recipe.name, .summary = recipe.description, .runs = {outcome.report}});
+  fmt::print("{}", outcome_table({outcome}).text());
+  fmt::print("model: {}\nreport: {}\n", (folder.root() / "model").string(), folder.report().string());
+  return 0;
+}
+
 int resume_run(const TrainFlags& flags) {
   const std::string root = flags.out.empty() ? flags.target : flags.out;
   if (!flags.set.empty()) throw UsageError("--set cannot take effect with --resume: a run goes on with its own recipe");
   const RunFolder folder = RunFolder::open(root);
-  return train_run(load_recipe(folder.recipe().string(), {}), folder, true);
+  return run_and_report(load_recipe(folder.recipe().string(), {}), folder, true);
 }
 
 int train(const TrainFlags& flags) {
@@ -40,7 +53,7 @@ int train(const TrainFlags& flags) {
   const Recipe recipe = load_recipe(flags.target, flags.set);
   const RunFolder folder = folder_for(flags, recipe);
   write_file_atomic(folder.recipe().string(), to_toml(options_to_json(recipe)));
-  return train_run(recipe, folder, false);
+  return run_and_report(recipe, folder, false);
 }
 
 }  // namespace
