@@ -57,6 +57,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
   figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   pre { white-space: pre-wrap; }
+  .wide { overflow: visible; }
+  th, td { white-space: normal; }
 }
 )";
 
