@@ -13,6 +13,7 @@ namespace {
 using Anchor = SvgWriter::Anchor;
 
 constexpr double kLabelGap = 16;   // least distance between the baselines of two names
+constexpr double kNameRoom = 34;   // from the plot to the names
 constexpr size_t kFewPoints = 24;  // up to here every point is a dot
 constexpr double kOverhang = 5;    // what half a line or a dot may stick out of the plot
 
@@ -49,6 +50,14 @@ void check_chart(const LineChart& chart) {
 std::vector<double> all_x(const LineChart& chart) {
   std::vector<double> values;
   for (const Series& series : chart.series) values.insert(values.end(), series.x.begin(), series.x.end());
+  return values;
+}
+
+// Steps that start at 1 or 10 are drawn from 0 on.
+std::vector<double> with_zero(const Axis& axis, std::vector<double> values) {
+  if (axis.scale == Scale::kLog) return values;
+  const FittedAxis data = fit_axis({}, values, 2, false);
+  if (data.low > 0 && data.low <= 0.06 * data.high) values.push_back(0);
   return values;
 }
 
@@ -115,7 +124,7 @@ void draw_axes(SvgWriter& svg, const Frame& frame, const LineChart& chart) {
   }
   svg.add("<path class=\"a\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", frame.left, bottom, right);
   if (!chart.x.label.empty()) svg.text(frame.left + frame.width / 2, bottom + 37, chart.x.label, Anchor::kMiddle);
-  if (!chart.y.label.empty()) svg.text(14, frame.top - 10, chart.y.label);
+  if (!chart.y.label.empty()) svg.text(14, frame.top - 14, chart.y.label);
 }
 
 void draw_band(SvgWriter& svg, const Frame& frame, const Series& series, size_t i) {
@@ -160,30 +169,58 @@ void draw_line(SvgWriter& svg, const Frame& frame, const Series& series, size_t 
   }
 }
 
-// Each name beside the end of its line, moved up or down until none overlap, with a thin line to where it belongs.
-void draw_names(SvgWriter& svg, const Frame& frame, const LineChart& chart) {
-  struct Label {
-    size_t series;
-    Point end;
-    double y;
+struct EndLabel {
+  size_t series;
+  Point end;  // of the line
+  double y;   // of the name
+};
+
+// Moves the labels, sorted by y, as little as keeps them kLabelGap apart and between top and bottom. Without the gaps
+// that is isotonic regression: neighbours out of order are pooled at their mean.
+void spread_labels(std::vector<EndLabel>& labels, double top, double bottom) {
+  struct Pool {
+    double sum;
+    double count;
+    double mean() const { return sum / count; }
   };
-  std::vector<Label> labels;
+  std::vector<Pool> pools;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    pools.push_back({labels[i].y - static_cast<double>(i) * kLabelGap, 1});
+    while (pools.size() > 1 && pools[pools.size() - 2].mean() >= pools.back().mean()) {
+      pools[pools.size() - 2].sum += pools.back().sum;
+      pools[pools.size() - 2].count += pools.back().count;
+      pools.pop_back();
+    }
+  }
+  const double limit = std::max(top, bottom - static_cast<double>(labels.size() - 1) * kLabelGap);
+  size_t i = 0;
+  for (const Pool& pool : pools) {
+    for (double n = 0; n < pool.count; ++n, ++i) {
+      labels[i].y = std::clamp(pool.mean(), top, limit) + static_cast<double>(i) * kLabelGap;
+    }
+  }
+}
+
+// Each name beside the end of its line, with a thin line to where it belongs.
+void draw_names(SvgWriter& svg, const Frame& frame, const LineChart& chart) {
+  std::vector<EndLabel> labels;
   for (size_t i = 0; i < chart.series.size(); ++i) {
     const auto lines = pieces(place_all(frame, chart.series[i]));
     if (lines.empty() || chart.series[i].name.empty()) continue;
-    Point end = lines.back().back();
-    end.y = std::clamp(end.y, frame.top, frame.top + frame.height);
-    end.x = std::clamp(end.x, frame.left, frame.left + frame.width);
+    const Point last = lines.back().back();
+    const Point end = {std::clamp(last.x, frame.left, frame.left + frame.width),
+                       std::clamp(last.y, frame.top, frame.top + frame.height)};
     labels.push_back({i, end, end.y});
   }
-  std::sort(labels.begin(), labels.end(), [](const Label& a, const Label& b) { return a.y < b.y; });
-  for (size_t i = 1; i < labels.size(); ++i) labels[i].y = std::max(labels[i].y, labels[i - 1].y + kLabelGap);
-  double limit = frame.top + frame.height;
-  for (size_t i = labels.size(); i-- > 0; limit = labels[i].y - kLabelGap) labels[i].y = std::min(labels[i].y, limit);
-  const double x = frame.left + frame.width + 20;
-  for (const Label& label : labels) {
-    svg.add("<path class=\"l k {}\" d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}h5\"/>\n", series_stroke(label.series),
-            label.end.x + 4, label.end.y, x - 9, label.y);
+  if (labels.empty()) return;
+  std::sort(labels.begin(), labels.end(), [](const EndLabel& a, const EndLabel& b) { return a.y < b.y; });
+  spread_labels(labels, frame.top, frame.top + frame.height);
+  const double x = frame.left + frame.width + kNameRoom;
+  for (const EndLabel& label : labels) {
+    svg.add(
+        "<path class=\"l k {0}\" d=\"M{1:.1f} {2:.1f}L{3:.1f} {4:.1f}\"/>\n<path class=\"l {0}\" d=\"M{3:.1f} "
+        "{4:.1f}h8\"/>\n",
+        series_stroke(label.series), label.end.x + 5, label.end.y, x - 13, label.y);
     svg.text(x, label.y + 4.3, chart.series[label.series].name);
   }
 }
@@ -203,15 +240,15 @@ bool names_at_lines(const LineChart& chart) {
 // Room for the tick labels at the left, for names at the right, for everything else above and below.
 Frame make_frame(const LineChart& chart, double top, bool direct) {
   Frame frame{};
-  frame.top = top + (chart.y.label.empty() ? 14 : 32);
+  frame.top = top + (chart.y.label.empty() ? 16 : 36);
   frame.height = std::max(40.0, chart.height - frame.top - (chart.x.label.empty() ? 30 : 48));
-  frame.y = fit_axis(chart.y, all_y(chart), std::max(2, static_cast<int>(frame.height / 48)), true);
+  frame.y = fit_axis(chart.y, all_y(chart), std::max(2, static_cast<int>(frame.height / 36)), true);
   double widest = 0;
   for (const Tick& tick : frame.y.ticks) widest = std::max(widest, svg_text_width(tick.label));
   frame.left = 14 + widest + 9;
-  const double names = direct && widest_name(chart) > 0 ? widest_name(chart) + 22 : 10;
+  const double names = direct && widest_name(chart) > 0 ? widest_name(chart) + kNameRoom : 10;
   frame.width = std::max(40.0, chart.width - frame.left - names - 12);
-  frame.x = fit_axis(chart.x, all_x(chart), std::max(2, static_cast<int>(frame.width / 75)), false);
+  frame.x = fit_axis(chart.x, with_zero(chart.x, all_x(chart)), std::max(2, static_cast<int>(frame.width / 75)), false);
   return frame;
 }
 
@@ -227,7 +264,13 @@ std::string line_chart_svg(const LineChart& chart) {
     for (const Series& series : chart.series) names.push_back(series.name);
     top = svg.legend(14, top, names);
   }
-  const Frame frame = make_frame(chart, top, direct);
+  Frame frame = make_frame(chart, top, direct);
+  const bool empty = std::all_of(chart.series.begin(), chart.series.end(),
+                                 [&](const Series& series) { return pieces(place_all(frame, series)).empty(); });
+  if (empty) {
+    frame.x.ticks.clear();
+    frame.y.ticks.clear();
+  }
   draw_axes(svg, frame, chart);
   // A nested picture clips what lies outside explicit limits.
   const double x = frame.left - kOverhang, y = frame.top - kOverhang;
@@ -240,8 +283,6 @@ std::string line_chart_svg(const LineChart& chart) {
   for (size_t i = 0; i < chart.series.size(); ++i) draw_line(svg, frame, chart.series[i], i);
   svg.add("</svg>\n");
   if (direct) draw_names(svg, frame, chart);
-  const bool empty = std::all_of(chart.series.begin(), chart.series.end(),
-                                 [&](const Series& series) { return pieces(place_all(frame, series)).empty(); });
   if (empty) svg.text(frame.left + frame.width / 2, frame.top + frame.height / 2, "no data", Anchor::kMiddle, "m");
   return std::move(svg).finish();
 }

@@ -156,15 +156,19 @@ std::string Progress::timing(double now, bool last) const {
   return text;
 }
 
-// The bar shrinks first, then it goes, then the line is cut.
+// The bar shrinks first, then it goes, then the last values, then the line is cut.
 std::string Progress::bar_line(double now, bool last) const {
   const std::string total = std::to_string(total_);
   std::string head = total_ > 0 ? fmt::format("{}  {:>{}}/{}  {:>3}%", phase_, step_, total.size(), total,
                                               static_cast<int>(fraction() * 100))
                                 : fmt::format("{}  {}", phase_, step_);
   std::string tail = "  " + timing(now, last);
-  for (const auto& [name, value] : values_) tail += fmt::format("  {} {}", name, format_value(value));
   const int64_t columns = options_.columns() - 1;  // a full last column would wrap on some terminals
+  for (const auto& [name, value] : values_) {
+    const std::string field = fmt::format("  {} {}", name, format_value(value));
+    if (text_width(head) + text_width(tail) + text_width(field) > columns) break;
+    tail += field;
+  }
   const int64_t room = std::min(columns - text_width(head) - text_width(tail) - 2, kMostBar);
   if (total_ > 0 && room >= kLeastBar) return head + "  " + draw_bar(room, fraction(), options_.color) + tail;
   return fit_text(head + tail, columns);

@@ -58,19 +58,18 @@ std::string result_cell(const ReportRun& run, const std::string& key) {
 // Row of the summary: cells are HTML.
 std::string summary_row(const ReportRun& run, const std::vector<std::string>& keys) {
   std::string html = fmt::format("<tr><th scope=\"row\">{}</th>", escape_xml(run.name));
+  for (const std::string& key : keys) html += fmt::format("<td>{}</td>", result_cell(run, key));
   const MetricPoints times = metric_points(run.metrics, "step", "time");
   html += fmt::format("<td>{}</td><td>{}</td>", times.x.empty() ? "–" : fmt::format("{:.0f}", times.x.back()),
                       times.y.empty() ? "–" : format_duration(times.y.back()));
-  for (const std::string& key : keys) html += fmt::format("<td>{}</td>", result_cell(run, key));
   return html + "</tr>\n";
 }
 
 std::string summary_table(const Report& report, std::vector<std::string> keys) {
   std::erase_if(keys, [](const std::string& key) { return rank(key) == 2; });
-  std::string html =
-      "<div class=\"wide\"><table><thead><tr><th>run</th><th class=\"n\">steps</th><th class=\"n\">time</th>";
+  std::string html = "<div class=\"wide\"><table><thead><tr><th>run</th>";
   for (const std::string& key : keys) html += fmt::format("<th class=\"n\">{}</th>", escape_xml(readable(key)));
-  html += "</tr></thead><tbody>\n";
+  html += "<th class=\"n\">steps</th><th class=\"n\">time</th></tr></thead><tbody>\n";
   for (const ReportRun& run : report.runs) html += summary_row(run, keys);
   return html + "</tbody></table></div>\n";
 }
@@ -79,8 +78,8 @@ std::string curve(const Report& report, const std::string& title, const std::vec
   LineChart chart;
   chart.title = readable(title);
   chart.x.label = axis_label(report.x_key);
-  chart.width = 520;
-  chart.height = 320;
+  chart.width = 440;  // close to a phone's width, so that the text stays legible there
+  chart.height = 290;
   for (const ReportRun& run : report.runs) {
     for (const std::string& key : keys) {
       MetricPoints points = metric_points(run.metrics, report.x_key, key);

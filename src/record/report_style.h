@@ -7,7 +7,8 @@ inline constexpr char kReportStyle[] = R"(:root {
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --page: #0f1115; --card: #16191e; --text: #dfe3e8; --strong: #f4f5f7; --muted: #a3abb6; --line: #2b3037; --code: #1d2127;
+    --page: #0f1115; --card: #16191e; --text: #dfe3e8; --strong: #f4f5f7; --muted: #a3abb6;
+    --line: #2b3037; --code: #1d2127;
   }
 }
 * { box-sizing: border-box; }
@@ -39,7 +40,10 @@ pre {
   margin: 0; padding: .9rem 1rem; background: var(--code); border-radius: 8px; overflow-x: auto;
   font: .85rem/1.5 ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace;
 }
-details { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .6rem 1rem; margin-bottom: .6rem; }
+details {
+  background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: .6rem 1rem; margin-bottom: .6rem;
+}
 summary { cursor: pointer; font-weight: 600; color: var(--strong); }
 details[open] { padding-bottom: 1rem; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .25rem 1.2rem; margin: .8rem 0 0; }
@@ -57,6 +61,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
   figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   pre { white-space: pre-wrap; }
+  .wide { overflow: visible; }
+  th, td { white-space: normal; }
 }
 )";
 

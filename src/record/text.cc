@@ -102,6 +102,7 @@ std::string format_duration(double seconds) {
 
 std::string format_value(double value) {
   if (!std::isfinite(value)) return fmt::format("{}", value);
+  if (value == 0) return "0";
   if (std::fabs(value) >= 999.95 && std::fabs(value) < 1e9) return fmt::format("{:.0f}", value);
   return fmt::format("{:#.4g}", value);
 }

@@ -77,6 +77,15 @@ TEST(Progress, BarGoesBeforeTheNumbersAreCut) {
   EXPECT_EQ(shown(screen.writes.back()), "train  100/400   25%  100 steps/s  ETA 0:03  loss 2.500");
 }
 
+TEST(Progress, ValuesGoWhole) {
+  Screen screen(ProgressMode::kBar, 60);
+  Progress progress(screen.options);
+  progress.begin("train", 400);
+  screen.now += 1;
+  progress.update(100, {{"loss", 2.5}, {"accuracy", 0.5}, {"norm", 1}});
+  EXPECT_EQ(shown(screen.writes.back()), "train  100/400   25%  100 steps/s  ETA 0:03  loss 2.500");
+}
+
 TEST(Progress, ColorOnlyWhenAsked) {
   for (bool color : {false, true}) {
     Screen screen(ProgressMode::kBar);

@@ -55,7 +55,7 @@ TEST(Text, FormatsValuesWithFourDigits) {
   EXPECT_EQ(format_value(999.96), "1000");
   EXPECT_EQ(format_value(-12345.6), "-12346");
   EXPECT_EQ(format_value(1.5e9), "1.500e+09");
-  EXPECT_EQ(format_value(0), "0.000");
+  EXPECT_EQ(format_value(-0.0), "0");
   EXPECT_EQ(format_value(1.25e-5), "1.250e-05");
   EXPECT_EQ(format_value(std::numeric_limits<double>::quiet_NaN()), "nan");
   EXPECT_EQ(format_value(-std::numeric_limits<double>::infinity()), "-inf");
