@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <functional>
+#include <new>
 #include <string_view>
 #include <vector>
 
@@ -35,16 +36,26 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-std::vector<float> random_floats(int64_t n, uint64_t seed) {
+// On cache lines, as engines allocate.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64))); }
+  void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t(64)); }
+  bool operator==(const LineAllocator&) const { return true; }
+};
+using Floats = std::vector<float, LineAllocator<float>>;
+
+Floats random_floats(int64_t n, uint64_t seed) {
   Rng rng(seed);
-  std::vector<float> values(static_cast<size_t>(n));
+  Floats values(static_cast<size_t>(n));
   for (float& value : values) value = static_cast<float>(rng.normal());
   return values;
 }
 
 struct Gemm {
   static constexpr int kN = 1024;
-  std::vector<float> a = random_floats(kN * kN, 1), b = random_floats(kN * kN, 2), c = random_floats(kN * kN, 3);
+  Floats a = random_floats(kN * kN, 1), b = random_floats(kN * kN, 2), c = random_floats(kN * kN, 3);
   void operator()() {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, kN, kN, kN, 1, a.data(), kN, b.data(), kN, 0, c.data(), kN);
   }
@@ -75,7 +86,7 @@ void bench(const Shape& s, Gemm& gemm, int rounds) {
   const int64_t rows = s.B * s.T * s.H, F = quadratic_feature_count(s.Dk, {}), states = s.B * s.H * F;
   auto q = random_floats(rows * s.Dk, 4), k = random_floats(rows * s.Dk, 5), v = random_floats(rows * s.Dv, 6);
   auto d_o = random_floats(rows * s.Dv, 7), s0 = random_floats(states * s.Dv, 8), z0 = random_floats(states, 9);
-  std::vector<float> o(v.size()), z(static_cast<size_t>(rows)), dq(q.size()), dk(k.size()), dv(v.size());
+  Floats o(v.size()), z(static_cast<size_t>(rows)), dq(q.size()), dk(k.size()), dv(v.size());
   QuadraticAttentionArgs<float> args;
   args.B = s.B, args.T = s.T, args.H = s.H, args.Dk = s.Dk, args.Dv = s.Dv;
   args.q = q.data(), args.k = k.data(), args.v = v.data(), args.o = o.data(), args.z = z.data();
@@ -83,8 +94,8 @@ void bench(const Shape& s, Gemm& gemm, int rounds) {
   if (s.states) args.s0 = args.sT = s0.data(), args.z0 = args.zT = z0.data();
   QuadraticAttentionGradArgs<float> grad;
   grad.forward = args, grad.d_o = d_o.data(), grad.dq = dq.data(), grad.dk = dk.data(), grad.dv = dv.data();
-  std::vector<float> scratch(static_cast<size_t>(cpu::quadratic_attention_scratch(args)));
-  std::vector<float> grad_scratch(static_cast<size_t>(cpu::quadratic_attention_grad_scratch(grad)));
+  Floats scratch(static_cast<size_t>(cpu::quadratic_attention_scratch(args)));
+  Floats grad_scratch(static_cast<size_t>(cpu::quadratic_attention_grad_scratch(grad)));
   args.scratch = scratch.data(), grad.scratch = grad_scratch.data();
   auto forward = [&] { cpu::quadratic_attention(args); };
   auto backward = [&] { cpu::quadratic_attention_grad(grad); };

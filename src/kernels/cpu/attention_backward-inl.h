@@ -59,13 +59,13 @@ inline void pack_gradient_narrow(const Problem& x, const Plan& plan, const Item&
 inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
                           const Workspace& w) {
   if (plan.narrow) return pack_gradient_narrow(x, plan, item, t, n, w);
-  constexpr int64_t kAhead = 8;
+  const Ahead g_ahead = ahead_of(x, item, t, n, x.d_o, x.Dv), o_ahead = ahead_of(x, item, t, n, x.o, x.Dv);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t token = token_at(x, item, t) + i * x.H;
     float* row = w.g + i * plan.value_ld;
-    for (int64_t e = 0; i + kAhead < n && e < x.Dv; e += kPad) {
-      hwy::Prefetch(x.d_o + (token + kAhead * x.H) * x.Dv + e);
-      if (x.normalize) hwy::Prefetch(x.o + (token + kAhead * x.H) * x.Dv + e);
+    for (int64_t e = 0; e < x.Dv; e += kPad) {
+      hwy::Prefetch(g_ahead.from + i * g_ahead.stride + e);
+      if (x.normalize) hwy::Prefetch(o_ahead.from + i * o_ahead.stride + e);
     }
     const float u = x.normalize ? 1 / (x.z[token] + x.eps) : 1;
     const float dz = x.normalize ? -u * dot_rows(x.Dv, x.d_o + token * x.Dv, x.o + token * x.Dv) : 0;
@@ -280,7 +280,8 @@ inline void begin_queries(const Problem& x, const Plan& plan, const Item& item, 
   pack_queries(x, plan, item, t, n, w);
   pack_gradient(x, plan, item, t, n, w);
   if (continued) {
-    pack_rows(n, x.Dk, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk, 1, 0, w.dq, plan.key_ld);
+    const float* dq = x.dq + token_at(x, item, t) * x.Dk;
+    pack_rows(n, x.Dk, dq, x.H * x.Dk, 1, 0, w.dq, plan.key_ld, {dq, x.H * x.Dk});
   } else {
     clear(padded(n) * plan.key_ld, w.dq);
   }

@@ -180,15 +180,21 @@ HWY_INLINE void pack_row(int64_t D, const float* from, float factor, float last,
   if (D < ld) to[D] = last;
 }
 
-// n such rows, and zero rows down to row padded(n). Rows far apart defeat the prefetcher, hence the explicit one.
+// Where packing prefetches while it copies: a row for each row, `stride` floats apart. The rows of a head lie too far
+// apart for the hardware to foresee.
+struct Ahead {
+  const float* from;
+  int64_t stride;
+};
+
+// n such rows, and zero rows down to row padded(n).
 inline void pack_rows(int64_t n, int64_t D, const float* from, int64_t stride, float factor, float last, float* to,
-                      int64_t ld) {
-  constexpr int64_t kAhead = 8;
-  for (int64_t i = 0; i < n; ++i, from += stride, to += ld) {
-    for (int64_t j = 0; i + kAhead < n && j < D; j += kPad) hwy::Prefetch(from + kAhead * stride + j);
-    pack_row(D, from, factor, last, to, ld);
+                      int64_t ld, Ahead ahead) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < D; j += kPad) hwy::Prefetch(ahead.from + i * ahead.stride + j);
+    pack_row(D, from + i * stride, factor, last, to + i * ld, ld);
   }
-  clear((padded(n) - n) * ld, to);
+  clear((padded(n) - n) * ld, to + n * ld);
 }
 
 // to[e, i] = from[i, e]: D short rows, zeros up to column padded(n).
