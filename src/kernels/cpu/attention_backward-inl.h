@@ -24,27 +24,55 @@ inline float dot_rows(int64_t n, const float* x, const float* y) {
   return total;
 }
 
-// u g by rows with dz in column Dv, and its transpose; the outputs' transpose as well when narrow.
+// Narrow: u g over time with dz in row Dv, the outputs over time; by rows only where a state takes them up.
+inline void pack_gradient_narrow(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
+                                 const Workspace& w) {
+  const Lanes d;
+  const int64_t first = token_at(x, item, t), stride = x.H * x.Dv;
+  float* dz = w.g_t + x.Dv * plan.ld;
+  pack_columns(n, x.Dv, x.d_o + first * x.Dv, stride, w.g_t, plan.ld);
+  if (x.normalize) {
+    pack_columns(n, x.Dv, x.o + first * x.Dv, stride, w.o_t, plan.ld);
+    pack_columns(n, 1, x.z + first, x.H, w.den, 0);
+    for (int64_t i = 0; i < padded(n); i += kLanes) {
+      const Vec u = hn::Div(hn::Set(d, 1), hn::Add(hn::LoadU(d, w.den + i), hn::Set(d, x.eps)));
+      Vec sum = hn::Zero(d);
+      for (int64_t e = 0; e < x.Dv; ++e) {
+        const Vec g = hn::Mul(u, hn::LoadU(d, w.g_t + e * plan.ld + i));
+        hn::StoreU(g, d, w.g_t + e * plan.ld + i);
+        sum = hn::NegMulAdd(g, hn::LoadU(d, w.o_t + e * plan.ld + i), sum);
+      }
+      hn::StoreU(sum, d, dz + i);
+    }
+    // Padding tokens have z = 0, so that u may be infinite there: their g and dz are made 0 again.
+    for (int64_t e = 0; e <= x.Dv; ++e) clear(padded(n) - n, w.g_t + e * plan.ld + n);
+  } else {
+    clear(x.Dv * plan.ld, w.o_t);
+    clear(padded(n), dz);
+  }
+  if (!plan.states) return;
+  clear((plan.value_ld - x.Dv - 1) * plan.ld, w.g_t + (x.Dv + 1) * plan.ld);
+  transpose(plan.value_ld, padded(n), w.g_t, plan.ld, w.g, plan.value_ld);
+}
+
+// u g by rows with dz in column Dv, and its transpose.
 inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
                           const Workspace& w) {
-  const int64_t first = token_at(x, item, t), columns = (x.Dv + 4) / 4 * 4;
-  if (plan.narrow) {
-    if (x.normalize) {
-      pack_rows(n, x.Dv, x.o + first * x.Dv, x.H * x.Dv, 1, w.g, plan.value_ld);
-      transpose(padded(n), columns, w.g, plan.value_ld, w.o_t, plan.ld);
-    } else {
-      clear(x.Dv * plan.ld, w.o_t);
-    }
-  }
+  if (plan.narrow) return pack_gradient_narrow(x, plan, item, t, n, w);
+  const Ahead g_ahead = ahead_of(x, item, t, n, x.d_o, x.Dv), o_ahead = ahead_of(x, item, t, n, x.o, x.Dv);
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t token = first + i * x.H;
+    const int64_t token = token_at(x, item, t) + i * x.H;
     float* row = w.g + i * plan.value_ld;
+    for (int64_t e = 0; e < x.Dv; e += kPad) {
+      hwy::Prefetch(g_ahead.from + i * g_ahead.stride + e);
+      if (x.normalize) hwy::Prefetch(o_ahead.from + i * o_ahead.stride + e);
+    }
     const float u = x.normalize ? 1 / (x.z[token] + x.eps) : 1;
-    pack_rows(1, x.Dv, x.d_o + token * x.Dv, 0, u, row, plan.value_ld);
-    row[x.Dv] = x.normalize ? -dot_rows(x.Dv, row, x.o + token * x.Dv) : 0;
+    const float dz = x.normalize ? -u * dot_rows(x.Dv, x.d_o + token * x.Dv, x.o + token * x.Dv) : 0;
+    pack_row(x.Dv, x.d_o + token * x.Dv, u, dz, row, plan.value_ld);
   }
   clear((padded(n) - n) * plan.value_ld, w.g + n * plan.value_ld);
-  transpose(padded(n), columns, w.g, plan.value_ld, w.g_t, plan.ld);
+  transpose(padded(n), (x.Dv + 4) / 4 * 4, w.g, plan.value_ld, w.g_t, plan.ld);
 }
 
 // dq of the packed queries through the state: rows of w.dq.
@@ -64,28 +92,71 @@ inline void key_grad_of_state(const Problem& x, const Plan& plan, int64_t n, int
   features_grad(x, n, w.k_t, plan.ld, {}, w.dphi, w.dx_t);
   clear((plan.key_ld - x.Dk) * plan.ld, w.dx_t + x.Dk * plan.ld);
   transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, w.dk + slot * plan.key_ld, plan.key_ld);
-  product<true, false>(n, plan.value_n, x.F, w.phi, plan.ld, w.state, plan.value_ld, w.dv + slot * plan.value_ld,
-                       plan.value_ld);
+  if (plan.narrow) {
+    product<true, false>(x.Dv, padded(n), x.F, w.state, plan.value_ld, w.phi, plan.ld, w.dv + slot, plan.keys);
+  } else {
+    product<true, false>(n, plan.value_n, x.F, w.phi, plan.ld, w.state, plan.value_ld, w.dv + slot * plan.value_ld,
+                         plan.value_ld);
+  }
 }
 
-inline void clear_key_grad(const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
+inline void clear_key_grad(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
   clear(padded(n) * plan.key_ld, w.dk + slot * plan.key_ld);
-  clear(padded(n) * plan.value_ld, w.dv + slot * plan.value_ld);
+  if (!plan.narrow) clear(padded(n) * plan.value_ld, w.dv + slot * plan.value_ld);
+  for (int64_t e = 0; plan.narrow && e < x.Dv; ++e) clear(padded(n), w.dv + e * plan.keys + slot);
 }
 
 // dA of a narrow tile from the differences v - o, where g.v and g.o would cancel: slopes[j, i].
-inline void narrow_weight_grad(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
-                               const float* values, float* slopes, const Workspace& w) {
+template <int kDv>
+inline void narrow_weight_grad(const Plan& plan, int64_t n_keys, int64_t first, int64_t columns, const float* values,
+                               float* slopes, const Workspace& w) {
   const Lanes d;
   for (int64_t i = first; i < columns; i += kLanes) {
+    Vec g[kDv], o[kDv];
+    HWY_UNROLL(8)
+    for (int e = 0; e < kDv; ++e) {
+      g[e] = hn::LoadU(d, w.g_t + e * plan.ld + i);
+      o[e] = hn::LoadU(d, w.o_t + e * plan.ld + i);
+    }
     for (int64_t j = 0; j < n_keys; ++j) {
       Vec sum = hn::Zero(d);
-      for (int64_t e = 0; e < x.Dv; ++e) {
-        const Vec value = hn::Set(d, values[j * plan.value_ld + e]);
-        sum = hn::MulAdd(hn::LoadU(d, w.g_t + e * plan.ld + i), hn::Sub(value, hn::LoadU(d, w.o_t + e * plan.ld + i)),
-                         sum);
-      }
+      HWY_UNROLL(8)
+      for (int e = 0; e < kDv; ++e)
+        sum = hn::MulAdd(g[e], hn::Sub(hn::Set(d, values[j * plan.value_ld + e]), o[e]), sum);
       hn::StoreU(sum, d, slopes + j * plan.ld + i);
+    }
+  }
+}
+
+inline void narrow_weight_grad(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
+                               const float* values, float* slopes, const Workspace& w) {
+  using Body = void (*)(const Plan&, int64_t, int64_t, int64_t, const float*, float*, const Workspace&);
+  static constexpr Body kBodies[kNarrow] = {narrow_weight_grad<1>, narrow_weight_grad<2>, narrow_weight_grad<3>,
+                                            narrow_weight_grad<4>, narrow_weight_grad<5>, narrow_weight_grad<6>,
+                                            narrow_weight_grad<7>, narrow_weight_grad<8>};
+  kBodies[x.Dv - 1](plan, n_keys, first, columns, values, slopes, w);
+}
+
+// dv[e, j] += sum over queries of weights[j, i] g[e, i]; four keys share each load of g.
+inline void narrow_value_grad(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
+                              const float* weights, float* dv, const Workspace& w) {
+  const Lanes d;
+  for (int64_t j = 0; j < n_keys; j += 4) {
+    const int64_t ld = plan.ld, rows = std::min<int64_t>(4, n_keys - j);
+    const float* row[4];
+    for (int64_t r = 0; r < 4; ++r) row[r] = weights + (j + std::min(r, rows - 1)) * ld;
+    for (int64_t e = 0; e < x.Dv; ++e) {
+      Vec sum0 = hn::Zero(d), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+      for (int64_t i = first; i < columns; i += kLanes) {
+        const Vec g = hn::LoadU(d, w.g_t + e * ld + i);
+        sum0 = hn::MulAdd(g, hn::LoadU(d, row[0] + i), sum0);
+        sum1 = hn::MulAdd(g, hn::LoadU(d, row[1] + i), sum1);
+        sum2 = hn::MulAdd(g, hn::LoadU(d, row[2] + i), sum2);
+        sum3 = hn::MulAdd(g, hn::LoadU(d, row[3] + i), sum3);
+      }
+      float sums[4];
+      sums_of_lanes(d, sum0, sum1, sum2, sum3, sums);
+      for (int64_t r = 0; r < rows; ++r) dv[e * plan.keys + j + r] += sums[r];
     }
   }
 }
@@ -131,17 +202,15 @@ inline void pair_block(const Problem& x, const Plan& plan, int64_t n_keys, int64
 // dk and dv of the same block from all queries that see it.
 inline void add_key_grad(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t queries,
                          int64_t row, int64_t slot, const Workspace& w) {
-  const float* weights = w.scores + row * plan.ld + first;
-  float* dv = w.dv + (slot + row) * plan.value_ld;
-  product<false, true>(n_keys, plan.key_ld, queries - first, w.slopes + row * plan.ld + first, plan.ld,
-                       w.q + first * plan.key_ld, plan.key_ld, w.dk + (slot + row) * plan.key_ld, plan.key_ld);
-  if (!plan.narrow) {
-    product<false, true>(n_keys, plan.value_n, queries - first, weights, plan.ld, w.g + first * plan.value_ld,
-                         plan.value_ld, dv, plan.value_ld);
-    return;
-  }
-  for (int64_t j = 0; j < n_keys; ++j, weights += plan.ld, dv += plan.value_ld) {
-    for (int64_t e = 0; e < x.Dv; ++e) dv[e] += dot(padded(queries - first), weights, w.g_t + e * plan.ld + first);
+  const float* slopes = w.slopes + row * plan.ld + first;
+  product<false, true>(n_keys, plan.key_ld, queries - first, slopes, plan.ld, w.q + first * plan.key_ld, plan.key_ld,
+                       w.dk + (slot + row) * plan.key_ld, plan.key_ld);
+  const float* weights = w.scores + row * plan.ld;
+  if (plan.narrow) {
+    narrow_value_grad(x, plan, n_keys, first, padded(queries), weights, w.dv + slot + row, w);
+  } else {
+    product<false, true>(n_keys, plan.value_n, queries - first, weights + first, plan.ld, w.g + first * plan.value_ld,
+                         plan.value_ld, w.dv + (slot + row) * plan.value_ld, plan.value_ld);
   }
 }
 
@@ -175,7 +244,9 @@ inline void store_key_grad(const Problem& x, const Plan& plan, const Item& item,
                            const Workspace& w) {
   const int64_t first = token_at(x, item, t);
   unpack_rows(n, x.Dk, w.dk + slot * plan.key_ld, plan.key_ld, 1, x.dk + first * x.Dk, x.H * x.Dk);
-  unpack_rows(n, x.Dv, w.dv + slot * plan.value_ld, plan.value_ld, 1, x.dv + first * x.Dv, x.H * x.Dv);
+  float* dv = x.dv + first * x.Dv;
+  if (plan.narrow) return unpack_columns(n, x.Dv, w.dv + slot, plan.keys, dv, x.H * x.Dv);
+  unpack_rows(n, x.Dv, w.dv + slot * plan.value_ld, plan.value_ld, 1, dv, x.H * x.Dv);
 }
 
 // Whether queries read a state anywhere in the item.
@@ -209,7 +280,8 @@ inline void begin_queries(const Problem& x, const Plan& plan, const Item& item, 
   pack_queries(x, plan, item, t, n, w);
   pack_gradient(x, plan, item, t, n, w);
   if (continued) {
-    pack_rows(n, x.Dk, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk, 1, w.dq, plan.key_ld);
+    const float* dq = x.dq + token_at(x, item, t) * x.Dk;
+    pack_rows(n, x.Dk, dq, x.H * x.Dk, 1, 0, w.dq, plan.key_ld, {dq, x.H * x.Dk});
   } else {
     clear(padded(n) * plan.key_ld, w.dq);
   }
@@ -229,7 +301,7 @@ inline void backward_chunks(const Problem& x, const Plan& plan, const Item& item
     begin_queries(x, plan, item, t, n, continued, w);
     pack_keys(x, plan, item, t, n, 0, w);
     if (last) {
-      clear_key_grad(plan, n, 0, w);
+      clear_key_grad(x, plan, n, 0, w);
     } else {
       key_grad_of_state(x, plan, n, 0, w);
     }
@@ -245,7 +317,7 @@ inline void backward_tiles(const Problem& x, const Plan& plan, const Item& item,
     const int64_t n = std::min(plan.tile, x.T - t);
     pack_keys(x, plan, item, t, n, t, w);
     if (x.d_sT == nullptr && x.d_zT == nullptr) {
-      clear_key_grad(plan, n, t, w);
+      clear_key_grad(x, plan, n, t, w);
     } else {
       key_grad_of_state(x, plan, n, t, w);
     }

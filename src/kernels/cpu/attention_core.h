@@ -68,7 +68,7 @@ struct Workspace {
   float *g, *g_t;       // [ld, value_ld] u g with dz in column Dv; [value_ld, ld]
   float* o_t;           // [value_ld, ld], narrow only
   float* slopes;        // [tile, ld] gradient of the scores
-  float *dq, *dk, *dv;  // [ld, key_ld]; [keys, key_ld]; [keys, value_ld]
+  float *dq, *dk, *dv;  // [ld, key_ld]; [keys, key_ld]; [keys, value_ld] or [Dv, keys] when narrow
   float *dphi, *dx_t;   // [F, ld]; [key_ld, ld]
 };
 

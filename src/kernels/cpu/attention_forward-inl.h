@@ -19,6 +19,15 @@ inline int64_t token_at(const Problem& x, const Item& item, int64_t t) {
 }
 inline int64_t state_at(const Problem& x, const Item& item) { return (item.batch * x.H + item.head) * x.F; }
 
+// What packing tokens [t, t + n) of x [B, T, H, D] fetches ahead: eight tokens on, or for short sequences the next
+// batch row, of which every head takes its share in order of address.
+inline Ahead ahead_of(const Problem& x, const Item& item, int64_t t, int64_t n, const float* base, int64_t D) {
+  const Ahead here{base + token_at(x, item, t) * D, x.H * D};
+  if (x.T > 2 * kTile) return {here.from + (t + n + 8 <= x.T ? 8 * x.H * D : 0), here.stride};
+  if (item.batch + 1 == x.B) return here;
+  return {base + ((item.batch + 1) * x.H * x.T + item.head * x.T + t) * D, D};
+}
+
 // s [F, Dv] and z [F] (each may be null: zeros) -> state [F, value_ld] with z in column Dv.
 inline void load_state(const Problem& x, const Plan& plan, const float* s, const float* z, float* state) {
   for (int64_t f = 0; f < x.F; ++f, state += plan.value_ld) {
@@ -37,17 +46,25 @@ inline void store_state(const Problem& x, const Plan& plan, const float* state, 
 
 inline void pack_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
                          const Workspace& w) {
-  pack_rows(n, x.Dk, x.q + token_at(x, item, t) * x.Dk, x.H * x.Dk, x.scale, w.q, plan.key_ld);
+  pack_rows(n, x.Dk, x.q + token_at(x, item, t) * x.Dk, x.H * x.Dk, x.scale, 0, w.q, plan.key_ld,
+            ahead_of(x, item, t, n, x.q, x.Dk));
   transpose(padded(n), plan.key_ld, w.q, plan.key_ld, w.q_t, plan.ld);
 }
 
 // Keys and values of tokens [t, t + n) to row `slot` of the packed ones.
 inline void pack_keys(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, int64_t slot,
                       const Workspace& w) {
+  pack_rows(n, x.Dk, x.k + token_at(x, item, t) * x.Dk, x.H * x.Dk, 1, 0, w.k + slot * plan.key_ld, plan.key_ld,
+            ahead_of(x, item, t, n, x.k, x.Dk));
+  const float* from = x.v + token_at(x, item, t) * x.Dv;
   float* values = w.v + slot * plan.value_ld;
-  pack_rows(n, x.Dk, x.k + token_at(x, item, t) * x.Dk, x.H * x.Dk, 1, w.k + slot * plan.key_ld, plan.key_ld);
-  pack_rows(n, x.Dv, x.v + token_at(x, item, t) * x.Dv, x.H * x.Dv, 1, values, plan.value_ld);
-  for (int64_t i = 0; i < n; ++i) values[i * plan.value_ld + x.Dv] = 1;
+  if (plan.states || !plan.narrow) {
+    pack_rows(n, x.Dv, from, x.H * x.Dv, 1, 1, values, plan.value_ld, ahead_of(x, item, t, n, x.v, x.Dv));
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t e = 0; e < x.Dv; ++e) values[i * plan.value_ld + e] = from[i * x.H * x.Dv + e];
+    }
+  }
 }
 
 inline void key_features(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
@@ -143,16 +160,21 @@ inline void attend_state(const Problem& x, const Plan& plan, int64_t queries, co
 // o = num / (den + eps), z = den.
 inline void finish_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
                            const Workspace& w) {
-  float* z = x.z == nullptr ? nullptr : x.z + token_at(x, item, t);
-  float* o = x.o + token_at(x, item, t) * x.Dv;
-  for (int64_t i = 0; i < n; ++i, o += x.H * x.Dv) {
-    if (z != nullptr) z[i * x.H] = w.den[i];
-    const float u = x.normalize ? 1 / (w.den[i] + x.eps) : 1;
-    if (plan.narrow) {
-      for (int64_t e = 0; e < x.Dv; ++e) o[e] = u * w.num[e * plan.ld + i];
-    } else {
-      unpack_rows(1, x.Dv, w.num + i * plan.value_ld, plan.value_ld, u, o, 0);
+  const Lanes d;
+  const int64_t first = token_at(x, item, t);
+  for (int64_t i = 0; x.z != nullptr && i < n; ++i) x.z[first + i * x.H] = w.den[i];
+  const Vec one = hn::Set(d, 1), eps = hn::Set(d, x.eps);
+  for (int64_t i = 0; i < padded(n); i += kLanes) {
+    const Vec u = x.normalize ? hn::Div(one, hn::Add(hn::LoadU(d, w.den + i), eps)) : one;
+    hn::StoreU(u, d, w.den + i);
+    for (int64_t e = 0; plan.narrow && e < x.Dv; ++e) {
+      hn::StoreU(hn::Mul(u, hn::LoadU(d, w.num + e * plan.ld + i)), d, w.num + e * plan.ld + i);
     }
+  }
+  float* o = x.o + first * x.Dv;
+  if (plan.narrow) return unpack_columns(n, x.Dv, w.num, plan.ld, o, x.H * x.Dv);
+  for (int64_t i = 0; i < n; ++i) {
+    unpack_rows(1, x.Dv, w.num + i * plan.value_ld, plan.value_ld, w.den[i], o + i * x.H * x.Dv, 0);
   }
 }
 

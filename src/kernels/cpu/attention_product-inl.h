@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/attention_core.h"
 
@@ -85,12 +86,42 @@ HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64
 }
 
 #if HWY_TARGET == HWY_SCALAR
+template <class D>
+HWY_INLINE void sums_of_lanes(D d, hn::Vec<D> a, hn::Vec<D> b, hn::Vec<D> c, hn::Vec<D> e, float* sums) {
+  hn::StoreU(a, d, sums);
+  hn::StoreU(b, d, sums + 1);
+  hn::StoreU(c, d, sums + 2);
+  hn::StoreU(e, d, sums + 3);
+}
+
 inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t n = 0; n < columns; ++n) to[n * ld_to + r] = from[r * ld_from + n];
   }
 }
 #else
+template <class D>
+HWY_INLINE auto sum_of_blocks(D d, hn::Vec<D> v) {
+  if constexpr (hn::MaxLanes(D()) <= 4) {
+    return v;
+  } else {
+    const hn::Half<D> half;
+    return sum_of_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+}
+
+// The four vectors' sums, by two shared rounds of interleaving instead of one reduction each.
+template <class D>
+HWY_INLINE void sums_of_lanes(D d, hn::Vec<D> a, hn::Vec<D> b, hn::Vec<D> c, hn::Vec<D> e, float* sums) {
+  const hn::Repartition<double, D> wide;
+  const auto ab = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  const auto ce = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
+  const auto low = hn::BitCast(d, hn::InterleaveLower(wide, ab, ce));
+  const auto high = hn::BitCast(d, hn::InterleaveUpper(wide, ab, ce));
+  const auto blocks = sum_of_blocks(d, hn::Add(low, high));
+  hn::StoreU(blocks, hn::CappedTag<float, 4>(), sums);
+}
+
 template <class D>
 HWY_INLINE void store_blocks(D d, hn::Vec<D> v, float* to, int64_t stride) {
   constexpr int64_t kCount = hn::MaxLanes(D());
@@ -134,19 +165,44 @@ inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t 
 
 #endif
 
-HWY_INLINE void clear(int64_t n, float* x) { std::memset(x, 0, static_cast<size_t>(n) * sizeof(float)); }
+HWY_INLINE void clear(int64_t n, float* x) {
+  if (n > 0) std::memset(x, 0, static_cast<size_t>(n) * sizeof(float));
+}
 
-// to[i, 0..D) = factor * from[i, 0..D) for n rows; zeros up to column ld and down to row padded(n).
-inline void pack_rows(int64_t n, int64_t D, const float* from, int64_t stride, float factor, float* to, int64_t ld) {
+// to[0..D) = factor * from[0..D), then `last` where there is room, then zeros up to column ld, a multiple of kPad.
+HWY_INLINE void pack_row(int64_t D, const float* from, float factor, float last, float* to, int64_t ld) {
   const Lanes d;
   const Vec f = hn::Set(d, factor);
-  for (int64_t i = 0; i < n; ++i, from += stride, to += ld) {
-    int64_t j = 0;
-    for (; j + kLanes <= D; j += kLanes) hn::StoreU(hn::Mul(f, hn::LoadU(d, from + j)), d, to + j);
-    for (; j < D; ++j) to[j] = factor * from[j];
-    for (; j < ld; ++j) to[j] = 0;
+  int64_t j = 0;
+  for (; j + kLanes <= D; j += kLanes) hn::StoreU(hn::Mul(f, hn::LoadU(d, from + j)), d, to + j);
+  for (int64_t pad = j; pad < ld; pad += kLanes) hn::StoreU(hn::Zero(d), d, to + pad);
+  for (; j < D; ++j) to[j] = factor * from[j];
+  if (D < ld) to[D] = last;
+}
+
+// Where packing prefetches while it copies: a row for each row, `stride` floats apart. The rows of a head lie too far
+// apart for the hardware to foresee.
+struct Ahead {
+  const float* from;
+  int64_t stride;
+};
+
+// n such rows, and zero rows down to row padded(n).
+inline void pack_rows(int64_t n, int64_t D, const float* from, int64_t stride, float factor, float last, float* to,
+                      int64_t ld, Ahead ahead) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < D; j += kPad) hwy::Prefetch(ahead.from + i * ahead.stride + j);
+    pack_row(D, from + i * stride, factor, last, to + i * ld, ld);
   }
-  clear((padded(n) - n) * ld, to);
+  clear((padded(n) - n) * ld, to + n * ld);
+}
+
+// to[e, i] = from[i, e]: D short rows, zeros up to column padded(n).
+inline void pack_columns(int64_t n, int64_t D, const float* from, int64_t stride, float* to, int64_t ld) {
+  for (int64_t e = 0; e < D; ++e) {
+    for (int64_t i = 0; i < n; ++i) to[e * ld + i] = from[i * stride + e];
+    clear(padded(n) - n, to + e * ld + n);
+  }
 }
 
 // to[i, 0..D) = factor * from[i, 0..D) for n rows.
@@ -157,6 +213,13 @@ inline void unpack_rows(int64_t n, int64_t D, const float* from, int64_t ld, flo
     int64_t j = 0;
     for (; j + kLanes <= D; j += kLanes) hn::StoreU(hn::Mul(f, hn::LoadU(d, from + j)), d, to + j);
     for (; j < D; ++j) to[j] = factor * from[j];
+  }
+}
+
+// to[i, e] = from[e, i] for n rows of D.
+inline void unpack_columns(int64_t n, int64_t D, const float* from, int64_t ld, float* to, int64_t stride) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t e = 0; e < D; ++e) to[i * stride + e] = from[e * ld + i];
   }
 }
 

@@ -6,6 +6,8 @@
 #define REBASED_KERNELS_CPU_ATTENTION_RECURRENT_INL_H_
 #endif
 
+#include <utility>
+
 #include "kernels/cpu/attention_forward-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -51,17 +53,28 @@ inline void step_columns(int64_t F, int64_t Dv, const float* phi_q, const float*
 }
 
 // The same for fewer columns than a vector has lanes.
-inline void step_tail(int64_t F, int64_t Dv, int64_t columns, const float* phi_q, const float* phi_k, const float* v,
-                      const float* from, float* to, float factor, float* o) {
-  float sum[kPad] = {};
+template <int kColumns>
+inline void step_tail(int64_t F, int64_t Dv, const float* phi_q, const float* phi_k, const float* v, const float* from,
+                      float* to, float factor, float* o) {
+  float value[kColumns], sum[kColumns] = {};
+  for (int e = 0; e < kColumns; ++e) value[e] = v[e];
   for (int64_t f = 0; f < F; ++f, from += Dv, to += Dv) {
-    for (int64_t e = 0; e < columns; ++e) {
-      const float state = from[e] + phi_k[f] * v[e];
+    const float key = phi_k[f], query = phi_q[f];
+    HWY_UNROLL(16)
+    for (int e = 0; e < kColumns; ++e) {
+      const float state = from[e] + key * value[e];
       to[e] = state;
-      sum[e] += phi_q[f] * state;
+      sum[e] += query * state;
     }
   }
-  for (int64_t e = 0; e < columns; ++e) o[e] = factor * sum[e];
+  for (int e = 0; e < kColumns; ++e) o[e] = factor * sum[e];
+}
+
+template <int... kColumns>
+HWY_INLINE void step_tail(std::integer_sequence<int, kColumns...>, int64_t columns, int64_t F, int64_t Dv,
+                          const float* phi_q, const float* phi_k, const float* v, const float* from, float* to,
+                          float factor, float* o) {
+  ((columns == kColumns + 1 ? step_tail<kColumns + 1>(F, Dv, phi_q, phi_k, v, from, to, factor, o) : void()), ...);
 }
 
 // z += phi_k; returns phi_q . z.
@@ -91,7 +104,9 @@ inline void step_values(int64_t F, int64_t Dv, const float* phi_q, const float* 
   for (; e + kLanes <= Dv; e += kLanes) {
     step_columns<1>(F, Dv, phi_q, phi_k, v + e, from + e, to + e, factor, o + e);
   }
-  if (e < Dv) step_tail(F, Dv, Dv - e, phi_q, phi_k, v + e, from + e, to + e, factor, o + e);
+  if (e == Dv) return;
+  step_tail(std::make_integer_sequence < int, kLanes == 1 ? 1 : kLanes - 1 > (), Dv - e, F, Dv, phi_q, phi_k, v + e,
+            from + e, to + e, factor, o + e);
 }
 
 // All tokens of one (batch, head). The state is advanced in the final one, which may be the initial one.
