@@ -7,7 +7,11 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "kernels/adamw.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dense.h"
+#include "kernels/short_conv.h"
+#include "kernels/softmax_attention.h"
 
 namespace rebased::kernels {
 namespace {
@@ -80,6 +84,100 @@ BENCHMARK(CrossEntropy)
     ->Args({2048, 768, 16384, 1})
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
+
+void AdamW(benchmark::State& state) {
+  AdamWArgs<float> a;
+  a.n = 1 << 24;
+  std::vector<float> param = random_floats(a.n), m = random_floats(a.n), v(param.size(), 0.1f);
+  const std::vector<float> grad = random_floats(a.n);
+  a.param = param.data();
+  a.grad = grad.data();
+  a.m = m.data();
+  a.v = v.data();
+  for (auto _ : state) cpu::adamw(a);
+  set_bytes(state, 7.0 * 4 * static_cast<double>(a.n));
+}
+BENCHMARK(AdamW)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void ShortConv(benchmark::State& state) {
+  const int64_t B = 8, T = 2048, C = state.range(0), K = state.range(1), n = B * T * C;
+  const bool gradients = state.range(2) != 0;
+  const std::vector<float> x = random_floats(n), w = random_floats(C * K), dy = random_floats(n);
+  std::vector<float> y(x.size()), dx(x.size()), dw(w.size());
+  ShortConvGradArgs<float> g;
+  g.forward = {B, T, C, K, x.data(), w.data(), nullptr, true, nullptr, y.data(), nullptr};
+  g.dy = dy.data();
+  g.dx = dx.data();
+  g.dw = dw.data();
+  std::vector<float> scratch(static_cast<size_t>(cpu::short_conv_grad_scratch(g)));
+  g.scratch = scratch.data();
+  for (auto _ : state) gradients ? cpu::short_conv_grad(g) : cpu::short_conv(g.forward);
+  set_bytes(state, (gradients ? 3.0 : 2.0) * 4 * static_cast<double>(n));
+}
+BENCHMARK(ShortConv)
+    ->ArgNames({"C", "K", "gradients"})
+    ->ArgsProduct({{1024}, {3, 4, 128}, {0, 1}})
+    ->Args({64, 4, 0})
+    ->Args({64, 4, 1})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+void Linear(benchmark::State& state) {
+  const int64_t N = state.range(0), I = 4096, O = 4096;
+  const std::vector<float> x = random_floats(N * I), w = random_floats(O * I);
+  std::vector<float> y(static_cast<size_t>(N * O));
+  for (auto _ : state) cpu::linear(N, I, O, x.data(), w.data(), nullptr, y.data());
+  set_bytes(state, 4.0 * static_cast<double>(O * I));
+}
+BENCHMARK(Linear)->ArgName("N")->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Arg(9)->Arg(16)->UseRealTime()->Unit(
+    benchmark::kMillisecond);
+
+void SoftmaxAttention(benchmark::State& state) {
+  SoftmaxAttentionArgs<float> a;
+  a.B = 1, a.T = state.range(0), a.S = state.range(1), a.H = 8, a.Hkv = state.range(2), a.Dk = 64, a.Dv = 64;
+  const std::vector<float> q = random_floats(a.T * a.H * 64), k = random_floats(a.S * a.Hkv * 64),
+                           v = random_floats(a.S * a.Hkv * 64);
+  std::vector<float> o(q.size());
+  std::vector<int64_t> query_pos, key_pos;
+  for (int64_t t = 0; t < a.T; ++t) query_pos.push_back(a.S - a.T + t);
+  for (int64_t s = 0; s < a.S; ++s) key_pos.push_back(s);
+  a.q = q.data(), a.k = k.data(), a.v = v.data(), a.o = o.data();
+  a.query_pos = query_pos.data(), a.key_pos = key_pos.data();
+  a.scale = 0.125;
+  std::vector<float> scratch(static_cast<size_t>(cpu::softmax_attention_scratch(a)));
+  a.scratch = scratch.data();
+  for (auto _ : state) cpu::softmax_attention(a);
+  const auto pairs = static_cast<double>(a.T) * (static_cast<double>(a.S) - 0.5 * static_cast<double>(a.T - 1));
+  set_flops(state, 4.0 * 64 * static_cast<double>(a.H) * pairs);
+  state.counters["bytes"] =
+      benchmark::Counter(8.0 * 64 * static_cast<double>(a.S * a.Hkv), benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(SoftmaxAttention)
+    ->ArgNames({"T", "S", "Hkv"})
+    ->Args({1024, 1024, 8})
+    ->Args({1024, 1024, 2})
+    ->Args({1, 32768, 8})
+    ->Args({1, 32768, 1})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+void Gelu(benchmark::State& state) {
+  const int64_t n = 1 << 18;
+  const std::vector<float> x = random_floats(n, 8);
+  std::vector<float> y(x.size());
+  for (auto _ : state) cpu::unary(cpu::Unary::kGelu, n, x.data(), y.data());
+  set_bytes(state, 8.0 * static_cast<double>(n));
+}
+BENCHMARK(Gelu)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+void Dropout(benchmark::State& state) {
+  const int64_t n = 1 << 18;
+  const std::vector<float> x = random_floats(n);
+  std::vector<float> y(x.size());
+  for (auto _ : state) cpu::dropout(n, 7, 0.1, x.data(), y.data());
+  set_bytes(state, 8.0 * static_cast<double>(n));
+}
+BENCHMARK(Dropout)->UseRealTime()->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace rebased::kernels

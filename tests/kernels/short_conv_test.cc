@@ -103,15 +103,14 @@ std::vector<float> run_and_check(const Problem& p, const Outputs& want) {
 }
 
 TEST(ShortConv, MatchesTheReferenceAtEveryWidth) {
-  for_each_target([] {
-    for (int64_t C = 1; C <= 33; ++C) {
-      for (int64_t K : {1, 2, 3, 4, 5}) {
-        const Problem p({2, 7, C, K, C % 2 == 0, K % 2 == 0, C % 3 == 0});
-        SCOPED_TRACE(testing::Message() << "C " << C << " K " << K);
-        run_and_check(p, oracle(p));
-      }
+  for (int64_t C = 1; C <= 33; ++C) {
+    for (int64_t K : {1, 2, 3, 4, 5}) {
+      const Problem p({2, 7, C, K, C % 2 == 0, K % 2 == 0, C % 3 == 0});
+      const Outputs want = oracle(p);
+      SCOPED_TRACE(testing::Message() << "C " << C << " K " << K);
+      for_each_target([&] { run_and_check(p, want); });
     }
-  });
+  }
 }
 
 TEST(ShortConv, MatchesTheReferenceOverTimeBlocksAndFilterLengths) {
@@ -127,8 +126,8 @@ TEST(ShortConv, MatchesTheReferenceOverTimeBlocksAndFilterLengths) {
 }
 
 TEST(ShortConv, WideRowsAreTheSameOnEveryThreadCount) {
-  for (int64_t K : {4, 70}) {
-    const Problem p({2, 21, 1100, K, true, true, true});
+  for (int64_t K : {4, 66}) {
+    const Problem p({1, 21, 1100, K, true, true, true});
     const Outputs want = oracle(p);
     std::vector<std::vector<float>> results;
     for_each_thread_count([&] { results.push_back(run_and_check(p, want)); });

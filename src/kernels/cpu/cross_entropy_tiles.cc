@@ -2,10 +2,10 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <utility>
 
 #include "base/threads.h"
 #include "kernels/cpu/cross_entropy_plan.h"
+#include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/cross_entropy_tiles.cc"
@@ -26,7 +26,7 @@ constexpr int64_t kPanel = 32;     // columns of a packed panel of e^T
 constexpr int64_t kRowBlock = 32;  // rows of x that share a sweep
 constexpr int64_t kTile = 128;     // columns of a sweep's step
 
-// Sizes and the caller's scratch, cut up. Everything is aligned to 16 floats.
+// Sizes, and the caller's scratch cut up.
 struct Plan {
   int64_t width;       // C rounded up
   int64_t tiles;       // of the vocabulary
@@ -37,8 +37,6 @@ struct Plan {
   float* rows_of_e;    // [V, width] when padded
   float* part_memory;  // parts of part_size
 };
-
-int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // A part's scratch.
 struct Part {
@@ -51,18 +49,22 @@ struct Part {
   float* d_e;      // [tiles * kTile, width]
 };
 
-Part cut_part(const Plan& plan, bool gradients, float* at, float** end) {
-  auto take = [&at](int64_t n) { return std::exchange(at, at + round_up(n, 16)); };
+Part cut_part(const Plan& plan, bool gradients, Scratch& scratch) {
+  const int64_t block = gradients ? kRowBlock * plan.width : 0;
   Part part;
-  part.x = take(kRowBlock * plan.width);
-  part.scaled = take(gradients ? kRowBlock * plan.width : 0);
-  part.d_x = take(gradients ? kRowBlock * plan.width : 0);
-  part.sums = take(kRowBlock * 16);
-  part.tops = take(plan.tiles * kRowBlock);
-  part.weights = take((gradients ? plan.tiles : 1) * kRowBlock * kTile);
-  part.d_e = take(gradients ? plan.tiles * kTile * plan.width : 0);
-  *end = at;
+  part.x = scratch.take(kRowBlock * plan.width);
+  part.scaled = scratch.take(block);
+  part.d_x = scratch.take(block);
+  part.sums = scratch.take(kRowBlock * 16);
+  part.tops = scratch.take(plan.tiles * kRowBlock);
+  part.weights = scratch.take((gradients ? plan.tiles : 1) * kRowBlock * kTile);
+  part.d_e = scratch.take(gradients ? plan.tiles * kTile * plan.width : 0);
   return part;
+}
+
+Part part_at(const Plan& plan, bool gradients, int64_t p) {
+  Scratch own(plan.part_memory + p * plan.part_size);
+  return cut_part(plan, gradients, own);
 }
 
 // Running values of the rows of a block.
@@ -245,29 +247,21 @@ Plan make_plan(const Args& a, int64_t* total) {
   plan.tiles = (a.V + kTile - 1) / kTile;
   plan.padded = a.d_x != nullptr && plan.width != a.C;
   plan.parts = std::clamp<int64_t>(row_blocks(a), 1, thread_count());
-  float* start = a.scratch;
-  if (start != nullptr) {
-    const auto off = static_cast<int64_t>(reinterpret_cast<uintptr_t>(start) / sizeof(float) % 16);
-    start += (16 - off) % 16;
-  }
-  plan.panels = start;
-  const int64_t panels = round_up(plan.tiles * kTile * a.C, 16);
-  plan.rows_of_e = start + panels;
-  const int64_t rows = plan.padded ? a.V * plan.width : 0;
-  plan.part_memory = start + panels + rows;
-  float* end = nullptr;
-  cut_part(plan, a.d_x != nullptr, plan.part_memory, &end);
-  plan.part_size = end - plan.part_memory;
-  *total = 16 + panels + rows + plan.parts * plan.part_size;
+  Scratch part(nullptr);
+  cut_part(plan, a.d_x != nullptr, part);
+  plan.part_size = part.used();
+  Scratch scratch(a.scratch);
+  plan.panels = scratch.take(plan.tiles * kTile * a.C);
+  plan.rows_of_e = scratch.take(plan.padded ? a.V * plan.width : 0);
+  plan.part_memory = scratch.take(plan.parts * plan.part_size);
+  *total = Scratch::kAlign + scratch.used();
   return plan;
 }
 
 void sum_parts(const Args& a, const Plan& plan, int64_t begin, int64_t end) {
-  float* unused = nullptr;
   for (int64_t v = begin; v < end; ++v) {
     for (int64_t p = 0; p < plan.parts; ++p) {
-      const Part part = cut_part(plan, true, plan.part_memory + p * plan.part_size, &unused);
-      const float* row = part.d_e + v * plan.width;
+      const float* row = part_at(plan, true, p).d_e + v * plan.width;
       for (int64_t c = 0; c < a.C; ++c) a.d_e[v * a.C + c] = (p == 0 ? 0.0f : a.d_e[v * a.C + c]) + row[c];
     }
   }
@@ -289,8 +283,7 @@ void cross_entropy_tiles(const Args& a) noexcept {
   const int64_t blocks = row_blocks(a);
   auto run = [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
-      float* unused = nullptr;
-      const Part part = cut_part(plan, a.d_x != nullptr, plan.part_memory + p * plan.part_size, &unused);
+      const Part part = part_at(plan, a.d_x != nullptr, p);
       HWY_DYNAMIC_DISPATCH(run_part)(a, plan, part, blocks * p / plan.parts, blocks * (p + 1) / plan.parts);
     }
   };

@@ -1,0 +1,344 @@
+#include "kernels/softmax_attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "base/threads.h"
+#include "kernels/cpu/scratch.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/softmax_attention.cc"
+#include "hwy/foreach_target.h"  // before the others
+
+#include "hwy/highway.h"
+#include "kernels/cpu/lanes-inl.h"
+#include "kernels/cpu/tile-inl.h"
+
+#ifndef REBASED_KERNELS_CPU_SOFTMAX_ATTENTION
+#define REBASED_KERNELS_CPU_SOFTMAX_ATTENTION
+namespace rebased::kernels::cpu {
+namespace {
+
+using Args = SoftmaxAttentionArgs<float>;
+
+constexpr int64_t kQueries = 64;  // rows of a task: queries of the heads that share a key head, heads innermost
+constexpr int64_t kKeys = 64;     // slots of a step
+constexpr int64_t kFewRows = 8;   // below: dot products along the rows of k, no transposed copy
+constexpr int64_t kMostSplits = 64;
+constexpr float kNone = -std::numeric_limits<float>::infinity();
+
+// How the work is cut. A task is a block of rows of one (batch, key head). Where tasks are fewer than threads its slots
+// are split as well, every split in a part of its own, and merged at the end.
+struct Plan {
+  int64_t group;   // heads that share a key head
+  int64_t blocks;  // of rows, for one (batch, key head)
+  int64_t tasks;
+  int64_t splits;  // of the slots of a task
+  int64_t parts;   // each with its own scratch
+  int64_t width;   // Dv rounded up
+  int64_t part_size;
+};
+
+// A part's scratch, and the running softmax of its rows.
+struct Part {
+  float* q;       // [kQueries, Dk], scaled
+  float* keys;    // [Dk, kKeys]
+  float* values;  // [kKeys, width]
+  float* scores;  // [kQueries, kKeys]
+  float* o;       // [kQueries, width]: sum of weights times values, relative to top
+  float* top;     // [kQueries]
+  float* sum;     // [kQueries]
+};
+
+Part cut_part(const Args& a, const Plan& plan, Scratch& scratch) {
+  Part part;
+  part.q = scratch.take(kQueries * a.Dk);
+  part.keys = scratch.take(a.Dk * kKeys);
+  part.values = scratch.take(kKeys * plan.width);
+  part.scores = scratch.take(kQueries * kKeys);
+  part.o = scratch.take(kQueries * plan.width);
+  part.top = scratch.take(kQueries);
+  part.sum = scratch.take(kQueries);
+  return part;
+}
+
+// The rows of a task.
+struct Rows {
+  int64_t b;
+  int64_t key_head;
+  int64_t first;  // row i of the (batch, key head) is query i / group, head i % group of the group
+  int64_t count;
+  int64_t earliest, latest;  // positions of its queries
+};
+
+Rows rows_of(const Args& a, const Plan& plan, int64_t task) {
+  Rows rows{};
+  rows.b = task / plan.blocks / a.Hkv;
+  rows.key_head = task / plan.blocks % a.Hkv;
+  rows.first = task % plan.blocks * kQueries;
+  rows.count = std::min(kQueries, a.T * plan.group - rows.first);
+  const int64_t* positions = a.query_pos + rows.b * a.T;
+  const int64_t begin = rows.first / plan.group, end = (rows.first + rows.count - 1) / plan.group + 1;
+  rows.earliest = *std::min_element(positions + begin, positions + end);
+  rows.latest = *std::max_element(positions + begin, positions + end);
+  return rows;
+}
+
+// Offset of row i in [T, H] rows.
+int64_t row_index(const Args& a, const Plan& plan, const Rows& rows, int64_t i) {
+  const int64_t row = rows.first + i;
+  return (rows.b * a.T + row / plan.group) * a.H + rows.key_head * plan.group + row % plan.group;
+}
+
+enum class Sight { kNothing, kSome, kEverything };
+
+// What the rows see of the slots with these positions.
+Sight sight(const Args& a, const Rows& rows, const int64_t* positions, int64_t count) {
+  int64_t lowest = std::numeric_limits<int64_t>::max(), highest = -1, held = 0;
+  for (int64_t s = 0; s < count; ++s) {
+    if (positions[s] < 0) continue;
+    ++held;
+    lowest = std::min(lowest, positions[s]);
+    highest = std::max(highest, positions[s]);
+  }
+  if (held == 0) return Sight::kNothing;
+  const bool windowed = a.window > 0;
+  if (!a.additive_mask && (lowest > rows.latest || (windowed && highest <= rows.earliest - a.window))) {
+    return Sight::kNothing;
+  }
+  const bool all = held == count && highest <= rows.earliest && (!windowed || lowest > rows.latest - a.window);
+  return all ? Sight::kEverything : Sight::kSome;
+}
+
+}  // namespace
+}  // namespace rebased::kernels::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+using namespace lanes;  // NOLINT
+
+void load_queries(const Args& a, const Plan& plan, const Rows& rows, const Part& part) {
+  std::fill_n(part.q, kQueries * a.Dk, 0.0f);
+  const Vec scale = hn::Set(Tag(), static_cast<float>(a.scale));
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const float* q = a.q + row_index(a, plan, rows, i) * a.Dk;
+    for_each_vector(
+        a.Dk, [&](int64_t c, auto at) HWY_ATTR { at.store(hn::Mul(scale, at.load(q + c)), part.q + i * a.Dk + c); });
+  }
+  std::fill_n(part.o, kQueries * plan.width, 0.0f);
+  std::fill_n(part.top, kQueries, kNone);
+  std::fill_n(part.sum, kQueries, 0.0f);
+}
+
+// scores[i, s] = <q_i, k_s>
+void score_slots(const Args& a, const Rows& rows, const Part& part, const float* k, int64_t count) {
+  const int64_t stride = a.Hkv * a.Dk;
+  if (rows.count >= kFewRows) {
+    for (int64_t c = 0; c < a.Dk; ++c) {
+      for (int64_t s = 0; s < count; ++s) part.keys[c * kKeys + s] = k[s * stride + c];
+      std::fill_n(part.keys + c * kKeys + count, kKeys - count, 0.0f);
+    }
+    multiply(round_up(rows.count, kTileRows), kKeys, a.Dk, {part.q, a.Dk, 1}, part.keys, kKeys, false, part.scores,
+             kKeys);
+    return;
+  }
+  for (int64_t s = 0; s < count; ++s) {
+    for (int64_t i = 0; i < rows.count; ++i) {
+      Vec sum = hn::Zero(Tag());
+      for_each_vector(a.Dk, [&](int64_t c, auto at) HWY_ATTR {
+        sum = hn::MulAdd(at.load(part.q + i * a.Dk + c), at.load(k + s * stride + c), sum);
+      });
+      part.scores[i * kKeys + s] = sum_lanes(sum);
+    }
+  }
+}
+
+void mask_slots(const Args& a, const Plan& plan, const Rows& rows, const Part& part, const int64_t* positions,
+                int64_t count) {
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const int64_t query = a.query_pos[rows.b * a.T + (rows.first + i) / plan.group];
+    const int64_t oldest = a.window > 0 ? query - a.window : -1;
+    float* scores = part.scores + i * kKeys;
+    for (int64_t s = 0; s < count; ++s) {
+      const int64_t key = positions[s];
+      if (key >= 0 && key <= query && key > oldest) continue;
+      scores[s] = key >= 0 && a.additive_mask ? scores[s] - 10000.0f : kNone;
+    }
+  }
+}
+
+// Scores -> weights relative to the running maximum, which rises first where it must.
+void weigh_slots(const Plan& plan, const Rows& rows, const Part& part, int64_t count) {
+  const Tag d;
+  for (int64_t i = 0; i < rows.count; ++i) {
+    float* scores = part.scores + i * kKeys;
+    std::fill(scores + count, scores + kKeys, kNone);
+    Vec tops = hn::LoadU(d, scores);
+    for (int64_t s = lane_count(); s < kKeys; s += lane_count()) tops = hn::Max(tops, hn::LoadU(d, scores + s));
+    const float highest = max_lanes(tops);
+    if (highest == kNone && part.top[i] == kNone) {  // nothing seen yet, or NaN, which the maximum may lose
+      if (std::any_of(scores, scores + count, [](float score) { return std::isnan(score); }))
+        part.sum[i] = std::nanf("");
+      std::fill_n(scores, kKeys, 0.0f);
+      continue;
+    }
+    if (highest > part.top[i]) {
+      const Vec shrink = hn::Set(d, std::exp(part.top[i] - highest));
+      float* o = part.o + i * plan.width;
+      for (int64_t c = 0; c < plan.width; c += lane_count()) hn::StoreU(hn::Mul(shrink, hn::LoadU(d, o + c)), d, o + c);
+      part.sum[i] *= hn::GetLane(shrink);
+      part.top[i] = highest;
+    }
+    const Vec shift = hn::Set(d, part.top[i]);
+    Vec sum = hn::Zero(d);
+    for (int64_t s = 0; s < kKeys; s += lane_count()) {
+      const Vec e = exp_nonpositive(d, hn::Sub(hn::LoadU(d, scores + s), shift));
+      sum = hn::Add(sum, e);
+      hn::StoreU(e, d, scores + s);
+    }
+    part.sum[i] += sum_lanes(sum);
+  }
+}
+
+// o[i] += sum_s weights[i, s] v_s; slots that hold nothing are not read, they may be anything.
+void add_values(const Args& a, const Plan& plan, const Rows& rows, const Part& part, const float* v,
+                const int64_t* positions, int64_t count, bool holes) {
+  const int64_t stride = a.Hkv * a.Dv;
+  if (rows.count >= kFewRows) {
+    const bool direct = plan.width == a.Dv && !holes;
+    for (int64_t s = 0; !direct && s < count; ++s) {
+      float* row = part.values + s * plan.width;
+      const int64_t held = positions[s] >= 0 ? a.Dv : 0;
+      std::fill(std::copy_n(v + s * stride, held, row), row + plan.width, 0.0f);
+    }
+    multiply(round_up(rows.count, kTileRows), plan.width, count, {part.scores, kKeys, 1}, direct ? v : part.values,
+             direct ? stride : plan.width, true, part.o, plan.width);
+    return;
+  }
+  for (int64_t i = 0; i < rows.count; ++i) {
+    for_each_vector(a.Dv, [&](int64_t c, auto at) HWY_ATTR {
+      Vec sum = hn::LoadU(Tag(), part.o + i * plan.width + c);
+      for (int64_t s = 0; s < count; ++s) {
+        if (holes && positions[s] < 0) continue;
+        sum = hn::MulAdd(hn::Set(Tag(), part.scores[i * kKeys + s]), at.load(v + s * stride + c), sum);
+      }
+      hn::StoreU(sum, Tag(), part.o + i * plan.width + c);
+    });
+  }
+}
+
+// Slots [begin, end) for the rows of a task.
+void attend(const Args& a, const Plan& plan, const Rows& rows, const Part& part, int64_t begin, int64_t end) {
+  load_queries(a, plan, rows, part);
+  for (int64_t s0 = begin; s0 < end; s0 += kKeys) {
+    const int64_t count = std::min(kKeys, end - s0);
+    const int64_t* positions = a.key_pos + rows.b * a.S + s0;
+    const Sight seen = sight(a, rows, positions, count);
+    if (seen == Sight::kNothing) continue;
+    const int64_t slot = (rows.b * a.S + s0) * a.Hkv + rows.key_head;
+    score_slots(a, rows, part, a.k + slot * a.Dk, count);
+    if (seen == Sight::kSome) mask_slots(a, plan, rows, part, positions, count);
+    weigh_slots(plan, rows, part, count);
+    add_values(a, plan, rows, part, a.v + slot * a.Dv, positions, count, seen == Sight::kSome);
+  }
+}
+
+}  // namespace
+}  // namespace rebased::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rebased::kernels::cpu {
+namespace {
+
+HWY_EXPORT(attend);
+
+Plan make_plan(const Args& a) {
+  Plan plan{};
+  plan.group = a.H / a.Hkv;
+  plan.blocks = (a.T * plan.group + kQueries - 1) / kQueries;
+  plan.tasks = a.B * a.Hkv * plan.blocks;
+  const int64_t work = a.B * a.T * a.H * a.S * (a.Dk + a.Dv);
+  const int64_t threads = work < 65536 ? 1 : thread_count();
+  plan.splits = std::clamp<int64_t>(threads / std::max<int64_t>(1, plan.tasks), 1,
+                                    std::clamp<int64_t>(a.S / 256, 1, kMostSplits));
+  plan.parts = std::clamp<int64_t>(plan.tasks * plan.splits, 1, threads);
+  plan.width = round_up(a.Dv, 16);
+  Scratch count(nullptr);
+  cut_part(a, plan, count);
+  plan.part_size = count.used();
+  return plan;
+}
+
+// Slots of split k, in whole steps.
+int64_t split_bound(const Args& a, const Plan& plan, int64_t k) {
+  const int64_t steps = (a.S + kKeys - 1) / kKeys;
+  return std::min(a.S, steps * k / plan.splits * kKeys);
+}
+
+// Brings the splits' running sums to one maximum, in parts[0], and writes the rows.
+void store_rows(const Args& a, const Plan& plan, const Rows& rows, const Part* parts) {
+  for (int64_t i = 0; i < rows.count; ++i) {
+    float top = kNone;
+    for (int64_t k = 0; k < plan.splits; ++k) top = std::max(top, parts[k].top[i]);
+    float* o = a.o + row_index(a, plan, rows, i) * a.Dv;
+    std::fill_n(o, a.Dv, 0.0f);
+    float sum = 0;
+    if (top == kNone) {  // nothing seen; NaN scores leave their mark in the sum alone
+      for (int64_t k = 0; k < plan.splits; ++k) sum += parts[k].sum[i];
+      std::fill_n(o, a.Dv, sum);
+      continue;
+    }
+    for (int64_t k = 0; k < plan.splits; ++k) sum += parts[k].sum[i] * std::exp(parts[k].top[i] - top);
+    for (int64_t k = 0; k < plan.splits; ++k) {
+      const float factor = std::exp(parts[k].top[i] - top) / sum;
+      for (int64_t c = 0; c < a.Dv; ++c) o[c] += factor * parts[k].o[i * plan.width + c];
+    }
+  }
+}
+
+Part part_at(const Args& a, const Plan& plan, int64_t p) {
+  Scratch all(a.scratch);
+  Scratch own(all.take(0) + p * plan.part_size);
+  return cut_part(a, plan, own);
+}
+
+// Items p, p + parts, ...: later blocks see more slots, so neighbours go to different threads.
+void run_part(const Args& a, const Plan& plan, int64_t p) {
+  const Part part = part_at(a, plan, p);
+  for (int64_t item = p; item < plan.tasks * plan.splits; item += plan.parts) {
+    const Rows rows = rows_of(a, plan, item / plan.splits);
+    const int64_t split = item % plan.splits;
+    HWY_DYNAMIC_DISPATCH(attend)(a, plan, rows, part, split_bound(a, plan, split), split_bound(a, plan, split + 1));
+    if (plan.splits == 1) store_rows(a, plan, rows, &part);
+  }
+}
+
+}  // namespace
+
+int64_t softmax_attention_scratch(const Args& a) noexcept {
+  const Plan plan = make_plan(a);
+  return Scratch::kAlign + plan.parts * plan.part_size;
+}
+
+void softmax_attention(const Args& a) noexcept {
+  const Plan plan = make_plan(a);
+  auto body = [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) run_part(a, plan, p);
+  };
+  if (plan.tasks == 0) return;
+  parallel_for(plan.parts, 1, std::ref(body));
+  for (int64_t task = 0; plan.splits > 1 && task < plan.tasks; ++task) {
+    Part parts[kMostSplits];
+    for (int64_t k = 0; k < plan.splits; ++k) parts[k] = part_at(a, plan, task * plan.splits + k);
+    store_rows(a, plan, rows_of(a, plan, task), parts);
+  }
+}
+
+}  // namespace rebased::kernels::cpu
+#endif
