@@ -28,11 +28,11 @@ struct Context {
   Form form = Form::kAuto;  // algorithm inside linear mixers
   int64_t chunk = 0;        // their chunk length; 0: their choice
 
-  Value padding;                    // [B, T] in the compute dtype: 1 for a token, 0 for padding
-  Value document_ids;               // [B, T] i64: state is reset where it changes inside a packed row
-  std::vector<int64_t> prefix_len;  // [B]: tokens that all may see each other (prefix language models, JRT)
-  Value memory;                     // [B, S, C]: keys and values of cross-attention
-  Value memory_padding;             // [B, S]
+  Value padding{};                    // [B, T] in the compute dtype: 1 for a token, 0 for padding
+  Value document_ids{};               // [B, T] i64: state is reset where it changes inside a packed row
+  std::vector<int64_t> prefix_len{};  // [B]: tokens that all may see each other (prefix language models, JRT)
+  Value memory{};                     // [B, S, C]: keys and values of cross-attention
+  Value memory_padding{};             // [B, S]
 
   Observer* observer = nullptr;
   std::map<std::string, std::any>* scratch = nullptr;  // shared by the layers of one pass (rotary tables, value residual)
