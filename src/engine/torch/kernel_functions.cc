@@ -17,6 +17,11 @@ using torch::autograd::tensor_list;
 
 namespace cpu = kernels::cpu;
 
+using MaybeTensor = c10::optional<Tensor>;  // an absent operand: autograd refuses undefined tensors
+
+MaybeTensor maybe(const Tensor& x) { return x.defined() ? MaybeTensor(x) : MaybeTensor(); }
+Tensor or_undefined(const MaybeTensor& x) { return x ? *x : Tensor(); }
+
 const float* data(const Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
 float* mutable_data(const Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
 Tensor dense(const Tensor& x) { return x.defined() ? x.contiguous() : x; }
@@ -87,9 +92,10 @@ typename Traits::Args common_args(const Tensor& q, const Tensor& k, const Tensor
 template <class Traits>
 class AttentionFunction : public Function<AttentionFunction<Traits>> {
  public:
-  static tensor_list forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in, const Tensor& v_in, const Tensor& s_in,
-                             const Tensor& z_in, const c10::intrusive_ptr<OptionsHolder<Traits>>& holder) {
-    const Tensor q = dense(q_in), k = dense(k_in), v = dense(v_in), s0 = dense(s_in), z0 = dense(z_in);
+  static tensor_list forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
+                             const MaybeTensor& s_in, const MaybeTensor& z_in, const c10::intrusive_ptr<OptionsHolder<Traits>>& holder) {
+    const Tensor q = dense(q_in), k = dense(k_in), v = dense(v_in);
+    const Tensor s0 = dense(or_undefined(s_in)), z0 = dense(or_undefined(z_in));
     auto args = common_args<Traits>(q, k, v, s0, z0, holder->options);
     const Tensor o = torch::empty_like(v), z = torch::empty({args.B, args.T, args.H}, v.options());
     const Tensor sT = empty_like_or_none(s0), zT = empty_like_or_none(z0);
@@ -139,7 +145,7 @@ template <class Traits>
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const typename Traits::Options& options, Tensor* s, Tensor* z) {
   const auto holder = c10::make_intrusive<OptionsHolder<Traits>>(options);
   const Tensor s0 = s != nullptr ? *s : Tensor(), z0 = z != nullptr ? *z : Tensor();
-  tensor_list out = AttentionFunction<Traits>::apply(q, k, v, s0, z0, holder);
+  tensor_list out = AttentionFunction<Traits>::apply(q, k, v, maybe(s0), maybe(z0), holder);
   if (s != nullptr) {
     *s = out[1];
     *z = out[2];
@@ -159,9 +165,10 @@ kernels::ShortConvArgs<float> conv_args(const Tensor& x, const Tensor& w, const 
 
 class ShortConvFunction : public Function<ShortConvFunction> {
  public:
-  static tensor_list forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& w_in, const Tensor& bias_in,
-                             const Tensor& state_in, bool silu) {
-    const Tensor x = dense(x_in), w = dense(w_in), bias = dense(bias_in), state = dense(state_in);
+  static tensor_list forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& w_in,
+                             const MaybeTensor& bias_in, const MaybeTensor& state_in, bool silu) {
+    const Tensor x = dense(x_in), w = dense(w_in);
+    const Tensor bias = dense(or_undefined(bias_in)), state = dense(or_undefined(state_in));
     auto args = conv_args(x, w, bias, silu, state);
     const Tensor y = torch::empty_like(x), stateT = empty_like_or_none(state);
     args.y = mutable_data(y);
@@ -256,7 +263,7 @@ Tensor linear_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
 }
 
 Tensor short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, bool silu, Tensor* state) {
-  tensor_list out = ShortConvFunction::apply(x, w, bias, state != nullptr ? *state : Tensor(), silu);
+  tensor_list out = ShortConvFunction::apply(x, w, maybe(bias), state != nullptr ? maybe(*state) : MaybeTensor(), silu);
   if (state != nullptr) *state = out[1];
   return out[0];
 }
