@@ -1,15 +1,10 @@
-# cmake --install DIR: the programs, the libraries and headers, and the package that find_package(rebased) reads.
+# cmake --install BUILD --prefix DIR: libraries, headers and the package that find_package(rebased) reads. A program
+# is installed where it is defined.
 # Headers keep their places of src/ under include/rebased/, which the targets put on the include path.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/rebased)
 
-foreach(program rebased rebased-train)
-  if(TARGET ${program})
-    install(TARGETS ${program})
-  endif()
-endforeach()
-
-set(headers_left_out PATTERN cli EXCLUDE PATTERN "*-inl.h" EXCLUDE)
+set(headers_left_out PATTERN cli EXCLUDE PATTERN train_cli EXCLUDE PATTERN "*-inl.h" EXCLUDE)
 if(NOT REBASED_TORCH)
   list(APPEND headers_left_out PATTERN engine/torch EXCLUDE PATTERN train EXCLUDE)
 endif()
