@@ -161,6 +161,7 @@ bool Trainer::evaluate(Progress& progress) {
 
 void Trainer::checkpoint() {
   if (checkpointed_ == state_.step) return;
+  std::filesystem::create_directories(folder_->checkpoints());
   save_checkpoint(folder_->checkpoint(state_.step), *model_, optimizer_, state_, recipe_.data.is_text());
   checkpointed_ = state_.step;
   folder_->prune_checkpoints(static_cast<int>(recipe_.train.keep_checkpoints));
