@@ -22,9 +22,9 @@ struct ProgressOptions {
   double bar_seconds = 0.1;                     // least time between two redraws of the bar
   double line_seconds = 10;                     // and between two plain lines
   std::string unit = "steps";                   // what is counted
-  std::function<double()> clock;                // seconds; null: the steady clock
-  std::function<int()> columns;                 // width of the terminal; null: asks stderr, 80 when it does not know
-  std::function<void(std::string_view)> write;  // null: stderr, flushed
+  std::function<double()> clock{};                // seconds; null: the steady clock
+  std::function<int()> columns{};                 // width of the terminal; null: asks stderr, 80 when it does not know
+  std::function<void(std::string_view)> write{};  // null: stderr, flushed
 };
 
 // A bar when stderr is a terminal that can rewrite a line, else plain lines. Color unless NO_COLOR is set and not

@@ -1,0 +1,182 @@
+#include "train/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "config/document.h"
+#include "io/file.h"
+#include "train/checkpoint.h"
+
+namespace rebased {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+constexpr const char* kSmall = R"(
+seed = 3
+[data]
+task = "mqar"
+options = { vocab_size = 32, seq_len = 16, pairs = 2, generator = "fast" }
+train_examples = 100
+test_examples = 32
+[model]
+d_model = 16
+mixers = [{ type = "base_conv" }, { type = "rebased", num_heads = 2, feature_dim = 4 }]
+[train]
+batch_size = 32
+epochs = 3
+log_every = 1
+)";
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(::testing::TempDir()) / ("trainer_" + std::to_string(::getpid()));
+    fs::remove_all(root_);
+    fs::create_directories(root_);
+    set_thread_count(2);
+    torch::set_num_threads(2);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  static Recipe recipe(const std::vector<std::string>& assignments = {}) {
+    Json document = parse_toml(kSmall, "small.toml");
+    for (const std::string& assignment : assignments) apply_set(document, assignment);
+    return recipe_from_json(document, "small.toml");
+  }
+
+  TrainEnd train(const Recipe& r, const std::string& name, bool resume = false) {
+    const fs::path path = root_ / name;
+    const RunFolder folder = fs::exists(path) ? RunFolder::open(path) : RunFolder::create(path);
+    write_file_atomic(folder.recipe().string(), to_toml(options_to_json(r)));
+    Trainer trainer(r, folder, stop_);
+    if (resume) trainer.resume();
+    Progress progress({.mode = ProgressMode::kSilent});
+    return trainer.run(progress);
+  }
+
+  std::string weights(const std::string& name) { return read_file((root_ / name / "model" / "model.safetensors").string()); }
+
+  fs::path root_;
+  std::atomic<bool> stop_{false};
+};
+
+TEST_F(TrainerTest, SameRecipeSameBits) {
+  EXPECT_EQ(train(recipe(), "a"), TrainEnd::kFinished);
+  train(recipe(), "b");
+  EXPECT_EQ(weights("a"), weights("b"));
+  train(recipe({"seed=4"}), "c");
+  EXPECT_NE(weights("a"), weights("c"));
+}
+
+TEST_F(TrainerTest, InterruptedRunGoesOnToTheSameBits) {
+  train(recipe({"train.checkpoint_every=5"}), "whole");
+  stop_ = true;  // every call makes one step, saves and stops
+  TrainEnd end = train(recipe({"train.checkpoint_every=5"}), "pieces");
+  int pieces = 1;
+  for (; end == TrainEnd::kInterrupted && pieces < 50; ++pieces) end = train(recipe({"train.checkpoint_every=5"}), "pieces", true);
+  EXPECT_EQ(pieces, 12);  // 100 rows in batches of 32 are 4 steps an epoch
+  EXPECT_EQ(weights("whole"), weights("pieces"));
+  auto without_time = [&](const std::string& name) {
+    std::vector<Json> records;
+    for (Json record : read_metrics(root_ / name / "metrics.jsonl")) {
+      record.erase("time");
+      records.push_back(record);
+    }
+    return records;
+  };
+  EXPECT_EQ(without_time("whole"), without_time("pieces"));
+}
+
+TEST_F(TrainerTest, FinishedRunIsLeftAlone) {
+  train(recipe(), "a");
+  const std::string before = weights("a");
+  EXPECT_EQ(train(recipe(), "a", true), TrainEnd::kFinished);
+  EXPECT_EQ(weights("a"), before);
+}
+
+TEST_F(TrainerTest, SizeOfAPassChangesOnlyRounding) {
+  auto gradient = [&](const std::string& rows) {
+    Recipe r = recipe({"model.embed_dropout=0", "train.micro_batch=" + rows});
+    Trainer trainer(r, std::nullopt, stop_);
+    const double loss = trainer.accumulate(trainer.data().batch(0), 0);
+    std::vector<torch::Tensor> grads{torch::tensor(loss).to(torch::kFloat32).view({1})};
+    for (Param& param : trainer.model().parameters().params()) grads.push_back(tensor_of(param.value).grad().flatten());
+    return torch::cat(grads);
+  };
+  const torch::Tensor whole = gradient("32");
+  // Sums of 32 rows in another order: a few float32 roundings of the largest gradient.
+  const double bound = 1e-5 * whole.abs().max().item<double>();
+  EXPECT_LT((whole - gradient("5")).abs().max().item<double>(), bound);
+  EXPECT_LT((whole - gradient("1")).abs().max().item<double>(), bound);
+}
+
+TEST_F(TrainerTest, StopsEarlyOnceTheAccuracyIsAboveTheGoal) {
+  Recipe r = recipe({"train.stop_accuracy=0.0", "train.eval_every=2", "train.epochs=50"});
+  train(r, "early");
+  const auto records = read_metrics(root_ / "early" / "metrics.jsonl");
+  EXPECT_LT(records.back()["step"].get<int64_t>(), 200);
+}
+
+TEST_F(TrainerTest, NonFiniteLossNamesStepTensorAndCheckpoint) {
+  Recipe r = recipe({"optimizer.lr=1e30", "train.checkpoint_every=1", "train.eval_every=1"});
+  EXPECT_THAT([&] { train(r, "nan"); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("step "), HasSubstr("first not finite: "), HasSubstr("last good checkpoint: "))));
+}
+
+TEST_F(TrainerTest, ClippingBoundsTheUpdate) {
+  Recipe loose = recipe({"train.epochs=1"}), tight = recipe({"train.epochs=1", "optimizer.clip=1e-12"});
+  train(loose, "loose");
+  train(tight, "tight");
+  EXPECT_NE(weights("loose"), weights("tight"));
+}
+
+TEST_F(TrainerTest, LearnsTextBelowTheTrigramAndWritesATokenizer) {
+  std::ofstream text(root_ / "text.txt");
+  for (int i = 0; i < 600; ++i) text << "the quick brown fox " << i % 7 << " jumps over the lazy dog\n";
+  text.close();
+  Json document = parse_toml(R"(
+[data]
+seq_len = 64
+[model]
+d_model = 32
+mixers = [{ type = "base_conv" }, { type = "rebased", num_heads = 2, feature_dim = 8 }]
+[train]
+batch_size = 16
+steps = 120
+[optimizer]
+lr = 0.01
+)", "text.toml");
+  document["data"]["text"] = {(root_ / "text.txt").string()};
+  const Recipe r = recipe_from_json(document, "text.toml");
+  train(r, "text");
+  Trainer trainer(r, RunFolder::open(root_ / "text"), stop_);
+  trainer.resume();
+  EXPECT_LT(trainer.state().best, trainer.data().baselines().front().second);
+  EXPECT_TRUE(fs::exists(root_ / "text" / "model" / "tokenizer.json"));
+}
+
+TEST_F(TrainerTest, StatisticsAreWrittenForEveryParameter) {
+  train(recipe({"train.stats_every=4"}), "stats");
+  bool found = false;
+  for (const Json& record : read_metrics(root_ / "stats" / "metrics.jsonl")) found |= record.contains("mean.layers.1.mixer.ln_q.weight");
+  EXPECT_TRUE(found);
+}
+
+TEST_F(TrainerTest, CheckpointOfAnotherModelIsRefusedByTensor) {
+  train(recipe(), "a");
+  Trainer other(recipe({"model.d_model=32"}), RunFolder::open(root_ / "a"), stop_);
+  EXPECT_THAT([&] { other.resume(); }, ThrowsMessage<FormatError>(HasSubstr("word_embeddings.weight: expected [32, 32], found [32, 16]")));
+}
+
+}  // namespace
+}  // namespace rebased
