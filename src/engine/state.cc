@@ -43,8 +43,8 @@ void MixerState::reset_rows(std::span<const int64_t> rows) {
   for (int64_t row : rows) {
     if (row < 0 || row >= batch()) throw ShapeError("state row {} of {} does not exist", row, batch());
     source[static_cast<size_t>(row)] = batch();
-    positions[static_cast<size_t>(row)] = 0;
   }
+  for (int64_t row : rows) positions[static_cast<size_t>(row)] = 0;
   for (Array& array : arrays_) {
     const Value fresh = array.value.engine().full(array.value.shape().with(0, 1), array.value.dtype(), array.fresh);
     const Value both[] = {array.value, fresh};

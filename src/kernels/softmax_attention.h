@@ -15,8 +15,8 @@ struct SoftmaxAttentionArgs {
   const Real* q = nullptr;              // [B, T, H, Dk]
   const Real* k = nullptr;              // [B, S, Hkv, Dk]
   const Real* v = nullptr;              // [B, S, Hkv, Dv]
-  const int64_t* query_pos = nullptr;   // [B, T]; null together with key_pos: slot s is token s,
-  const int64_t* key_pos = nullptr;     // [B, S]; query t is token S - T + t
+  const int64_t* query_pos = nullptr;   // [B, T]
+  const int64_t* key_pos = nullptr;     // [B, S]
   double scale = 1;
   int64_t window = 0;  // number of visible keys including the query's own; 0 is all
   bool additive_mask = false;

@@ -35,9 +35,9 @@ void refuse_idle_options(const FeatureMapOptions& options, const std::string& pa
   refuse(options.tie != defaults.tie, {"all_poly", "hedgehog", "hadamard"}, "tie");
 }
 
-// Rotates the last dimension right by `shift`: y[i] = x[i - shift].
-Value roll_last(const Value& x, int64_t shift) {
-  const int64_t D = x.size(-1);
+// Rotates the last dimension right by `places`: y[i] = x[i - places].
+Value roll_last(const Value& x, int64_t places) {
+  const int64_t D = x.size(-1), shift = places % D;
   const Value parts[] = {slice(x, -1, D - shift, shift), slice(x, -1, 0, D - shift)};
   return concat(parts, -1);
 }
@@ -77,7 +77,8 @@ Value FeatureMap::relu_map(const Value& x) const {
 Value FeatureMap::performer(const Value& x) const {
   const double root = std::sqrt(static_cast<double>(dim_));
   const Value projected = scale_shift(linear(x, projection_->value), 1 / std::sqrt(root));
-  const Value norm = scale_shift(sum_last(unary(UnaryOp::kSquare, x)), -0.5 / root, -0.5 * std::log(static_cast<double>(size_)));
+  const Value norm =
+      scale_shift(sum_last(unary(UnaryOp::kSquare, x)), -0.5 / root, -0.5 * std::log(static_cast<double>(size_)));
   return unary(UnaryOp::kExp, add(projected, norm));
 }
 
@@ -106,7 +107,8 @@ Value FeatureMap::operator()(const Value& x) const {
   if (name == "taylor") return taylor_features(x, false);
   if (name == "taylor_packed") return taylor_features(x, true);
   if (name == "all_poly") {
-    return scale_shift(add(unary(UnaryOp::kSquare, first_(x)), second_(unary(UnaryOp::kSquare, x))), 1 / std::numbers::sqrt2);
+    return scale_shift(add(unary(UnaryOp::kSquare, first_(x)), second_(unary(UnaryOp::kSquare, x))),
+                       1 / std::numbers::sqrt2);
   }
   if (name == "performer") return performer(x);
   if (name == "hedgehog") return hedgehog(x);

@@ -69,20 +69,26 @@ Value LanguageModel::embed(const Value& tokens, const ModelState* state) const {
 
 Value LanguageModel::hidden(const Value& tokens, const Context& ctx, ModelState* state, Value* aux_loss) {
   const Dims dims = Dims("language_model").check("tokens", tokens.shape(), "B T");
-  if (dims["T"] < 1 || dims["B"] < 1) throw ShapeError("[language_model] tokens: at least one is needed, found {}", tokens.shape().str());
+  if (dims["T"] < 1 || dims["B"] < 1)
+    throw ShapeError("[language_model] tokens: at least one is needed, found {}", tokens.shape().str());
+  if (state != nullptr && state->layers.size() != blocks_.size()) {
+    throw ShapeError("[language_model] state: expected {} layers, found {}", blocks_.size(), state->layers.size());
+  }
   Stream stream{embed(tokens, state), {}};
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     stream = blocks_[layer]->forward(stream, ctx, state != nullptr ? &state->layers[layer] : nullptr, aux_loss);
     ctx.observe(fmt::format("layers.{}.hidden", layer), stream.hidden);
   }
-  Value last = ctx.training ? dropout(stream.hidden, config_.resid_dropout, ctx.dropout_stream("dropout_f")) : stream.hidden;
+  Value last =
+      ctx.training ? dropout(stream.hidden, config_.resid_dropout, ctx.dropout_stream("dropout_f")) : stream.hidden;
   return stream.residual ? add(last, stream.residual) : last;
 }
 
 Value LanguageModel::logits(const Value& hidden) const { return linear(ln_f_(hidden), head()); }
 
 // Labelled rows are picked before the final norm: the rest of the sequence costs nothing from there on.
-ModelLoss LanguageModel::loss(const Value& tokens, std::span<const int64_t> labels, const Context& ctx, ModelState* state) {
+ModelLoss LanguageModel::loss(const Value& tokens, std::span<const int64_t> labels, const Context& ctx,
+                              ModelState* state) {
   if (static_cast<int64_t>(labels.size()) != tokens.shape().numel()) {
     throw ShapeError("[language_model] labels: expected {}, found {}", tokens.shape().numel(), labels.size());
   }

@@ -13,6 +13,8 @@ void refuse(const std::string& path, bool set, bool honoured, const char* what) 
 
 MixerOutput SequenceMixer::forward(const Value& x, const Context& ctx, MixerState* state) {
   const Dims dims = Dims(path_.c_str()).check("x", x.shape(), "B T C");
+  if (dims["B"] < 1 || dims["T"] < 1)
+    throw ShapeError("[{}] x: at least one token is needed, found {}", path_, x.shape().str());
   const MixerTraits can = traits();
   refuse(path_, static_cast<bool>(ctx.padding), can.padding, "padding");
   refuse(path_, static_cast<bool>(ctx.document_ids), can.documents, "document ids");

@@ -26,7 +26,8 @@ std::shared_ptr<void> Arena::acquire(size_t bytes) {
   Block block{nullptr, block_size(bytes)};
   {
     std::lock_guard lock(mutex_);
-    auto fit = std::lower_bound(free_.begin(), free_.end(), block.bytes, [](const Block& b, size_t n) { return b.bytes < n; });
+    auto fit =
+        std::lower_bound(free_.begin(), free_.end(), block.bytes, [](const Block& b, size_t n) { return b.bytes < n; });
     if (fit != free_.end() && fit->bytes <= 2 * block.bytes) {
       block = *fit;
       free_.erase(fit);
@@ -43,7 +44,8 @@ std::shared_ptr<void> Arena::acquire(size_t bytes) {
 
 void Arena::release(Block block) {
   std::lock_guard lock(mutex_);
-  auto place = std::lower_bound(free_.begin(), free_.end(), block.bytes, [](const Block& b, size_t n) { return b.bytes < n; });
+  auto place =
+      std::lower_bound(free_.begin(), free_.end(), block.bytes, [](const Block& b, size_t n) { return b.bytes < n; });
   free_.insert(place, block);
 }
 

@@ -28,6 +28,11 @@ Around around(const Value& x, int dim) {
 const char* bytes(const Value& x) { return static_cast<const char*>(x.as<CpuValue>().data()); }
 char* mutable_bytes(const Value& x) { return static_cast<char*>(mutable_data(x)); }
 
+void check_held(DType dtype) {
+  if (dtype == DType::kF32 || dtype == DType::kI64) return;
+  throw DeviceError("the cpu engine holds F32 and I64 values, not {}", dtype_name(dtype));
+}
+
 int64_t byte_count(const Value& x) { return x.shape().numel() * dtype_size(x.dtype()); }
 
 }  // namespace
@@ -38,10 +43,12 @@ Value CpuEngine::make(const Shape& shape, DType dtype) {
   return Value(std::make_shared<CpuValue>(this, shape, dtype, data, std::move(block), true));
 }
 
-std::shared_ptr<void> CpuEngine::scratch(int64_t floats) { return arena_->acquire(static_cast<size_t>(floats) * sizeof(float)); }
+std::shared_ptr<void> CpuEngine::scratch(int64_t floats) {
+  return arena_->acquire(static_cast<size_t>(floats) * sizeof(float));
+}
 
 Value CpuEngine::from_host(const void* data, DType dtype, const Shape& shape, DType as) {
-  if (as != DType::kF32 && as != DType::kI64) throw DeviceError("the cpu engine holds F32 and I64 values, not {}", dtype_name(as));
+  check_held(as);
   Value result = make(shape, as);
   convert_elements(data, dtype, mutable_data(result), as, shape.numel());
   return result;
@@ -56,6 +63,7 @@ void CpuEngine::to_host(const Value& x, void* data, DType as) {
 }
 
 Value CpuEngine::full(const Shape& shape, DType dtype, double fill) {
+  check_held(dtype);
   Value result = make(shape, dtype);
   if (dtype == DType::kI64) {
     std::fill_n(static_cast<int64_t*>(mutable_data(result)), shape.numel(), static_cast<int64_t>(fill));
@@ -104,7 +112,8 @@ Value CpuEngine::concat(std::span<const Value> parts, int dim) {
     const Around from = around(part, dim);
     const int64_t run = from.extent * from.inner;
     for (int64_t i = 0; i < from.outer; ++i) {
-      std::memcpy(mutable_bytes(result) + (i * total + at) * from.inner, bytes(part) + i * run, static_cast<size_t>(run));
+      std::memcpy(mutable_bytes(result) + (i * total + at) * from.inner, bytes(part) + i * run,
+                  static_cast<size_t>(run));
     }
     at += from.extent;
   }

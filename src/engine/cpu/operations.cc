@@ -18,7 +18,7 @@ namespace {
 namespace cpu = kernels::cpu;
 
 int64_t channels(const Value& x) { return x.size(-1); }
-int64_t rows(const Value& x) { return x.shape().numel() / channels(x); }
+int64_t rows(const Value& x) { return channels(x) > 0 ? x.shape().numel() / channels(x) : 0; }
 
 kernels::Broadcast broadcast_of(const Value& a, const Value& b) {
   if (a.shape() == b.shape()) return kernels::Broadcast::kSame;
@@ -37,7 +37,8 @@ Value CpuEngine::embedding(const Value& id_values, const Value& table) {
   const int64_t count = id_values.shape().numel(), vocabulary = table.size(0), C = table.size(1);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t id = ids(id_values)[i];
-    if (id < 0 || id >= vocabulary) throw ShapeError("[embedding] id {} is outside the vocabulary of {}", id, vocabulary);
+    if (id < 0 || id >= vocabulary)
+      throw ShapeError("[embedding] id {} is outside the vocabulary of {}", id, vocabulary);
   }
   std::vector<int64_t> dims(id_values.shape().begin(), id_values.shape().end());
   dims.push_back(C);
@@ -108,7 +109,8 @@ Value CpuEngine::dropout(const Value& x, double p, uint64_t key) {
 
 Value CpuEngine::rope(const Value& x, const Value& positions, const RopeOptions& options) {
   Value y = make(x.shape());
-  cpu::rope(x.size(0), x.size(1), x.size(2), x.size(3), options.rotary, options.base, ids(positions), floats(x), mutable_floats(y));
+  cpu::rope(x.size(0), x.size(1), x.size(2), x.size(3), options.rotary, options.base, ids(positions), floats(x),
+            mutable_floats(y));
   return y;
 }
 
@@ -184,9 +186,13 @@ void fill_common(Args& args, const Value& q, const Value& k, const Value& v, con
 
 Value CpuEngine::quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
                                      LinearState* state) {
+  if (q.size(3) > kernels::kMaxKeyDim) {
+    throw DeviceError("[quadratic_attention] the cpu engine takes keys of at most {} channels, found {}",
+                      +kernels::kMaxKeyDim, q.size(3));
+  }
   Value o = make(v.shape());
-  kernels::QuadraticAttentionArgs<float> args{.B = q.size(0), .T = q.size(1), .H = q.size(2), .Dk = q.size(3), .Dv = v.size(3)};
-  args.kernel = options.kernel;
+  kernels::QuadraticAttentionArgs<float> args{
+      .B = q.size(0), .T = q.size(1), .H = q.size(2), .Dk = q.size(3), .Dv = v.size(3), .kernel = options.kernel};
   fill_common(args, q, k, v, options, o);
   run_with_state(*this, args, state, [&] {
     const std::shared_ptr<void> work = scratch(cpu::quadratic_attention_scratch(args));
@@ -199,7 +205,8 @@ Value CpuEngine::quadratic_attention(const Value& q, const Value& k, const Value
 Value CpuEngine::linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
                                   LinearState* state) {
   Value o = make(v.shape());
-  kernels::LinearAttentionArgs<float> args{.B = q.size(0), .T = q.size(1), .H = q.size(2), .F = q.size(3), .Dv = v.size(3)};
+  kernels::LinearAttentionArgs<float> args{
+      .B = q.size(0), .T = q.size(1), .H = q.size(2), .F = q.size(3), .Dv = v.size(3)};
   fill_common(args, q, k, v, options, o);
   run_with_state(*this, args, state, [&] {
     const std::shared_ptr<void> work = scratch(cpu::linear_attention_scratch(args));
@@ -209,10 +216,28 @@ Value CpuEngine::linear_attention(const Value& q, const Value& k, const Value& v
   return o;
 }
 
+namespace {
+
+// Positions first .. first+n-1 in every row: [B, n].
+Value counting(Engine& engine, int64_t B, int64_t n, int64_t first) {
+  std::vector<int64_t> positions;
+  for (int64_t b = 0; b < B; ++b) {
+    for (int64_t i = 0; i < n; ++i) positions.push_back(first + i);
+  }
+  return engine.from_host(positions.data(), DType::kI64, Shape({B, n}), DType::kI64);
+}
+
+}  // namespace
+
 Value CpuEngine::softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) {
   if (options.dropout > 0) throw DeviceError("[softmax_attention] the cpu engine runs without dropout");
-  kernels::SoftmaxAttentionArgs<float> args{
-      .B = q.size(0), .T = q.size(1), .S = k.size(1), .H = q.size(2), .Hkv = k.size(2), .Dk = q.size(3), .Dv = v.size(3)};
+  kernels::SoftmaxAttentionArgs<float> args{.B = q.size(0),
+                                            .T = q.size(1),
+                                            .S = k.size(1),
+                                            .H = q.size(2),
+                                            .Hkv = k.size(2),
+                                            .Dk = q.size(3),
+                                            .Dv = v.size(3)};
   Value o = make(Shape({args.B, args.T, args.H, args.Dv}));
   args.q = floats(q);
   args.k = floats(k);
@@ -221,8 +246,10 @@ Value CpuEngine::softmax_attention(const Value& q, const Value& k, const Value& 
   args.window = options.window;
   args.additive_mask = options.additive_mask;
   args.o = mutable_floats(o);
-  args.query_pos = options.query_pos ? ids(options.query_pos) : nullptr;
-  args.key_pos = options.key_pos ? ids(options.key_pos) : nullptr;
+  const Value query_pos = options.query_pos ? options.query_pos : counting(*this, args.B, args.T, args.S - args.T);
+  const Value key_pos = options.key_pos ? options.key_pos : counting(*this, args.B, args.S, 0);
+  args.query_pos = ids(query_pos);
+  args.key_pos = ids(key_pos);
   const std::shared_ptr<void> work = scratch(cpu::softmax_attention_scratch(args));
   args.scratch = static_cast<float*>(work.get());
   cpu::softmax_attention(args);

@@ -49,7 +49,9 @@ class QuadraticSimilarity : public Similarity {
 class LinearSimilarity : public Similarity {
  public:
   explicit LinearSimilarity(double scale) : scale_(scale) {}
-  Tensor scores(const Tensor& q, const Tensor& k) const override { return torch::matmul(q * scale_, k.transpose(-1, -2)); }
+  Tensor scores(const Tensor& q, const Tensor& k) const override {
+    return torch::matmul(q * scale_, k.transpose(-1, -2));
+  }
   Tensor query_features(const Tensor& q) const override { return scale_ * q; }
   Tensor key_features(const Tensor& k) const override { return k; }
 
@@ -101,33 +103,32 @@ Tensor causal_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_
 
 }  // namespace
 
-Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, const QuadraticOptions& options, Tensor* s, Tensor* z) {
+Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, const QuadraticOptions& options,
+                           Tensor* s, Tensor* z) {
   return causal_attention(q, k, v, QuadraticSimilarity(options.kernel, options.scale), {options.normalize, options.eps},
                           step_length(options.form, options.chunk, q.size(1)), s, z);
 }
 
-Tensor linear_attention(const Tensor& q, const Tensor& k, const Tensor& v, const LinearOptions& options, Tensor* s, Tensor* z) {
+Tensor linear_attention(const Tensor& q, const Tensor& k, const Tensor& v, const LinearOptions& options, Tensor* s,
+                        Tensor* z) {
   return causal_attention(q, k, v, LinearSimilarity(options.scale), {options.normalize, options.eps},
                           step_length(options.form, options.chunk, q.size(1)), s, z);
 }
 
-// visible [B or 1, T, S] bool. A query that sees nothing yields zeros.
-Tensor softmax_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in, double scale, const Tensor& visible,
-                         bool additive_mask, double p, uint64_t key) {
+// Slots outside `shown` get no weight at all; a query to which nothing is shown yields zeros.
+Tensor softmax_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in, const Slots& slots,
+                         const AttentionOptions& options) {
   const int64_t repeats = q_in.size(2) / k_in.size(2);
   auto heads_first = [repeats](const Tensor& x) {
     return repeats == 1 ? x.transpose(1, 2) : x.repeat_interleave(repeats, 2).transpose(1, 2);
   };
-  const Tensor k = heads_first(k_in), v = heads_first(v_in), mask = visible.unsqueeze(1);
-  Tensor scores = torch::matmul(q_in.transpose(1, 2), (k * scale).transpose(-1, -2));
-  if (additive_mask) {
-    scores = scores + torch::where(mask, 0.0, -10000.0).to(scores.dtype());
-  } else {
-    scores = scores.masked_fill(~mask, -std::numeric_limits<double>::infinity());
-  }
-  Tensor weights = torch::softmax(scores, -1);
-  if (!additive_mask) weights = weights.masked_fill(~mask, 0);
-  if (p > 0) weights = composite::dropout(weights, p, key);
+  const Tensor k = heads_first(k_in), v = heads_first(v_in), visible = slots.visible.unsqueeze(1);
+  const Tensor shown = options.additive_mask ? slots.held.unsqueeze(1) : visible;
+  Tensor scores = torch::matmul(q_in.transpose(1, 2), (k * options.scale).transpose(-1, -2));
+  if (options.additive_mask) scores = scores + torch::where(visible, 0.0, -10000.0).to(scores.dtype());
+  scores = scores.masked_fill(~shown, -std::numeric_limits<double>::infinity());
+  Tensor weights = torch::softmax(scores, -1).masked_fill(~shown, 0);
+  if (options.dropout > 0) weights = composite::dropout(weights, options.dropout, options.dropout_key);
   return torch::matmul(weights, v).transpose(1, 2).contiguous();
 }
 
@@ -136,8 +137,8 @@ Tensor short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, bool sil
   const Tensor history = state != nullptr ? *state : torch::zeros({x.size(0), K - 1, x.size(2)}, x.options());
   const Tensor inputs = torch::cat({history, x}, 1);
   if (state != nullptr) *state = inputs.narrow(1, T, K - 1);
-  const Tensor y = torch::conv1d(inputs.transpose(1, 2), w.unsqueeze(1), bias, torch::IntArrayRef{1}, torch::IntArrayRef{0},
-                                 torch::IntArrayRef{1}, x.size(2))
+  const Tensor y = torch::conv1d(inputs.transpose(1, 2), w.unsqueeze(1), bias, torch::IntArrayRef{1},
+                                 torch::IntArrayRef{0}, torch::IntArrayRef{1}, x.size(2))
                        .transpose(1, 2);
   return silu ? torch::silu(y) : y;
 }

@@ -15,8 +15,15 @@ torch::Tensor quadratic_attention(const torch::Tensor& q, const torch::Tensor& k
                                   const QuadraticOptions& options, torch::Tensor* s, torch::Tensor* z);
 torch::Tensor linear_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                                const LinearOptions& options, torch::Tensor* s, torch::Tensor* z);
-torch::Tensor softmax_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double scale,
-                                const torch::Tensor& visible, bool additive_mask, double dropout, uint64_t dropout_key);
+
+// [B or 1, T, S] bool: the key slots that each query sees, and those that hold a key at all.
+struct Slots {
+  torch::Tensor visible;
+  torch::Tensor held;
+};
+torch::Tensor softmax_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                                const Slots& slots, const AttentionOptions& options);
+
 torch::Tensor short_conv(const torch::Tensor& x, const torch::Tensor& w, const torch::Tensor& bias, bool silu,
                          torch::Tensor* state);
 torch::Tensor long_conv(const torch::Tensor& x, const torch::Tensor& filter);

@@ -14,12 +14,18 @@ using torch::Tensor;
 
 torch::Dtype torch_dtype(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return torch::kFloat32;
-    case DType::kF64: return torch::kFloat64;
-    case DType::kF16: return torch::kFloat16;
-    case DType::kBF16: return torch::kBFloat16;
-    case DType::kI64: return torch::kInt64;
-    default: throw DeviceError("the torch engine holds no values of type {}", dtype_name(dtype));
+    case DType::kF32:
+      return torch::kFloat32;
+    case DType::kF64:
+      return torch::kFloat64;
+    case DType::kF16:
+      return torch::kFloat16;
+    case DType::kBF16:
+      return torch::kBFloat16;
+    case DType::kI64:
+      return torch::kInt64;
+    default:
+      throw DeviceError("the torch engine holds no values of type {}", dtype_name(dtype));
   }
 }
 
@@ -52,8 +58,8 @@ struct StateTensors {
   Tensor s, z;
 };
 
-// [B or 1, T, S] bool: which slots each query sees (AttentionOptions).
-Tensor visible_slots(const AttentionOptions& options, int64_t T, int64_t S, torch::Device device) {
+// [B or 1, T, S] bool: which slots each query sees (AttentionOptions), and which hold a key at all.
+composite::Slots slots_of(const AttentionOptions& options, int64_t T, int64_t S, torch::Device device) {
   Tensor query_pos, key_pos;
   if (options.query_pos) {
     query_pos = tensor_of(options.query_pos);
@@ -64,9 +70,19 @@ Tensor visible_slots(const AttentionOptions& options, int64_t T, int64_t S, torc
     key_pos = torch::arange(S, ids).unsqueeze(0);
   }
   const Tensor q = query_pos.unsqueeze(2), k = key_pos.unsqueeze(1);
-  Tensor visible = (k >= 0).logical_and(k <= q);
+  const Tensor held = (k >= 0).expand({k.size(0), T, S});
+  Tensor visible = held.logical_and(k <= q);
   if (options.window > 0) visible = visible.logical_and(k > q - options.window);
-  return visible;
+  return {visible, held};
+}
+
+void check_ids(const Tensor& ids, int64_t vocabulary) {
+  const Tensor dense = ids.contiguous();
+  for (int64_t i = 0; i < dense.numel(); ++i) {
+    const int64_t id = dense.data_ptr<int64_t>()[i];
+    if (id < 0 || id >= vocabulary)
+      throw ShapeError("[embedding] id {} is outside the vocabulary of {}", id, vocabulary);
+  }
 }
 
 }  // namespace
@@ -107,6 +123,7 @@ Value TorchEngine::full(const Shape& shape, DType dtype, double fill) {
 }
 
 Value TorchEngine::embedding(const Value& ids, const Value& table) {
+  if (device_.is_cpu()) check_ids(tensor_of(ids), table.size(0));
   return wrap(torch::embedding(tensor_of(table), tensor_of(ids)));
 }
 
@@ -129,14 +146,22 @@ Value TorchEngine::scale_shift(const Value& x, double scale, double shift) {
 Value TorchEngine::unary(UnaryOp op, const Value& value) {
   const Tensor x = tensor_of(value);
   switch (op) {
-    case UnaryOp::kSilu: return wrap(torch::silu(x));
-    case UnaryOp::kGelu: return wrap(torch::gelu(x));
-    case UnaryOp::kRelu: return wrap(torch::relu(x));
-    case UnaryOp::kElu: return wrap(torch::elu(x));
-    case UnaryOp::kExp: return wrap(torch::exp(x));
-    case UnaryOp::kSquare: return wrap(x * x);
-    case UnaryOp::kTanh: return wrap(torch::tanh(x));
-    case UnaryOp::kSigmoid: return wrap(torch::sigmoid(x));
+    case UnaryOp::kSilu:
+      return wrap(torch::silu(x));
+    case UnaryOp::kGelu:
+      return wrap(torch::gelu(x));
+    case UnaryOp::kRelu:
+      return wrap(torch::relu(x));
+    case UnaryOp::kElu:
+      return wrap(torch::elu(x));
+    case UnaryOp::kExp:
+      return wrap(torch::exp(x));
+    case UnaryOp::kSquare:
+      return wrap(x * x);
+    case UnaryOp::kTanh:
+      return wrap(torch::tanh(x));
+    case UnaryOp::kSigmoid:
+      return wrap(torch::sigmoid(x));
   }
   throw DeviceError("unknown unary operation");
 }
@@ -187,12 +212,14 @@ Value TorchEngine::rope(const Value& value, const Value& positions, const RopeOp
   const Tensor x = tensor_of(value);
   const int64_t half = options.rotary / 2, D = value.size(3);
   const auto f64 = torch::TensorOptions().dtype(torch::kFloat64).device(device_);
-  const Tensor frequency = torch::pow(options.base, torch::arange(half, f64) * (-2.0 / static_cast<double>(options.rotary)));
-  const Tensor angle = tensor_of(positions).to(torch::kFloat64).unsqueeze(-1).unsqueeze(-1) * frequency;  // [B, T, 1, half]
+  const Tensor frequency =
+      torch::pow(options.base, torch::arange(half, f64) * (-2.0 / static_cast<double>(options.rotary)));
+  const Tensor angle =
+      tensor_of(positions).to(torch::kFloat64).unsqueeze(-1).unsqueeze(-1) * frequency;  // [B, T, 1, half]
   const Tensor cos = angle.cos().to(x.scalar_type()), sin = angle.sin().to(x.scalar_type());
   const Tensor first = x.narrow(3, 0, half), second = x.narrow(3, half, half);
-  return wrap(torch::cat({first * cos - second * sin, second * cos + first * sin,
-                          x.narrow(3, options.rotary, D - options.rotary)}, 3));
+  return wrap(torch::cat(
+      {first * cos - second * sin, second * cos + first * sin, x.narrow(3, options.rotary, D - options.rotary)}, 3));
 }
 
 Value TorchEngine::packed_squares(const Value& x) { return wrap(composite::packed_squares(tensor_of(x))); }
@@ -207,8 +234,9 @@ Value TorchEngine::taylor_features(const Value& value, bool packed) {
 Value TorchEngine::short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state) {
   Tensor history = state != nullptr ? tensor_of(*state) : Tensor();
   Tensor* advanced = state != nullptr ? &history : nullptr;
-  const Tensor y = uses_kernels(x) ? kernel_functions::short_conv(tensor_of(x), tensor_of(w), tensor_of(bias), silu, advanced)
-                                   : composite::short_conv(tensor_of(x), tensor_of(w), tensor_of(bias), silu, advanced);
+  const Tensor y = uses_kernels(x)
+                       ? kernel_functions::short_conv(tensor_of(x), tensor_of(w), tensor_of(bias), silu, advanced)
+                       : composite::short_conv(tensor_of(x), tensor_of(w), tensor_of(bias), silu, advanced);
   if (state != nullptr) *state = wrap(history);
   return wrap(y);
 }
@@ -227,7 +255,8 @@ Value TorchEngine::quadratic_attention(const Value& q, const Value& k, const Val
   return wrap(o);
 }
 
-Value TorchEngine::linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options, LinearState* state) {
+Value TorchEngine::linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
+                                    LinearState* state) {
   StateTensors sums(state);
   const auto run = uses_kernels(q) ? kernel_functions::linear_attention : composite::linear_attention;
   const Tensor o = run(tensor_of(q), tensor_of(k), tensor_of(v), options, sums.s_or_null(), sums.z_or_null());
@@ -236,13 +265,13 @@ Value TorchEngine::linear_attention(const Value& q, const Value& k, const Value&
 }
 
 Value TorchEngine::softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) {
-  const Tensor visible = visible_slots(options, q.size(1), k.size(1), device_);
-  return wrap(composite::softmax_attention(tensor_of(q), tensor_of(k), tensor_of(v), options.scale, visible,
-                                           options.additive_mask, options.dropout, options.dropout_key));
+  const composite::Slots slots = slots_of(options, q.size(1), k.size(1), device_);
+  return wrap(composite::softmax_attention(tensor_of(q), tensor_of(k), tensor_of(v), slots, options));
 }
 
 CrossEntropy TorchEngine::cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) {
-  const Tensor targets = torch::tensor(torch::ArrayRef<int64_t>(labels.data(), labels.size()), torch::kInt64).to(device_);
+  const Tensor targets =
+      torch::tensor(torch::ArrayRef<int64_t>(labels.data(), labels.size()), torch::kInt64).to(device_);
   Tensor loss, nll, best;
   if (uses_kernels(x)) {
     const std::vector<Tensor> out = kernel_functions::cross_entropy(tensor_of(x), tensor_of(e), targets);

@@ -24,14 +24,28 @@ void fill_lag_features(std::span<float> data, const Shape& shape, Rng&) {
   }
 }
 
+void refuse_idle_options(const BaseConvMixer::Options& options, const std::string& path) {
+  const BaseConvMixer::Options defaults;
+  const bool gated = options.form == "gated", is_long = options.filter != "short";
+  if (is_long && options.kernel != defaults.kernel)
+    throw ConfigError("{}.kernel cannot take effect with a {} filter", path, options.filter);
+  if (!is_long && options.max_tokens != 0)
+    throw ConfigError("{}.max_tokens cannot take effect with a short filter", path);
+  if (!gated && options.expand != defaults.expand)
+    throw ConfigError("{}.expand cannot take effect in the zoology form", path);
+  if (gated && options.use_act) throw ConfigError("{}.use_act cannot take effect in the gated form", path);
+}
+
 }  // namespace
 
 BaseConvMixer::BaseConvMixer(const Options& options, const Scope& scope, const MixerSetup& setup)
     : SequenceMixer(scope.prefix()), options_(options) {
   const bool gated = options.form == "gated";
-  if (gated && options.use_act) throw ConfigError("{}.use_act cannot take effect in the gated form", path());
-  if (gated && is_long()) throw ConfigError("{}.filter: the gated form takes a short filter, found {}", path(), options.filter);
-  if (gated && options.expand % 2 != 0) throw ConfigError("{}.expand: expected an even number, found {}", path(), options.expand);
+  refuse_idle_options(options, path());
+  if (gated && is_long())
+    throw ConfigError("{}.filter: the gated form takes a short filter, found {}", path(), options.filter);
+  if (gated && options.expand % 2 != 0)
+    throw ConfigError("{}.expand: expected an even number, found {}", path(), options.expand);
   channels_ = gated ? options.expand * setup.d_model / 2 : setup.d_model;
   if (gated) {
     in_proj_ = Linear(scope.child("in_proj"), setup.d_model, 2 * channels_, true);
@@ -41,7 +55,8 @@ BaseConvMixer::BaseConvMixer(const Options& options, const Scope& scope, const M
   }
   if (is_long()) {
     if (options_.max_tokens == 0) options_.max_tokens = setup.max_tokens;
-    if (options_.max_tokens == 0) throw ConfigError("{}.max_tokens: a {} filter needs a length", path(), options.filter);
+    if (options_.max_tokens == 0)
+      throw ConfigError("{}.max_tokens: a {} filter needs a length", path(), options.filter);
     declare_long_filter(scope.child("conv"));
   } else {
     conv_ = ShortConv(scope.child("conv"), channels_, options.kernel, !gated, gated);
@@ -83,8 +98,8 @@ int64_t BaseConvMixer::state_bytes(int64_t batch, int64_t) const {
   return batch * conv_state_bytes(conv_);
 }
 
-// A long filter reaches every earlier input: the state keeps the last max_tokens of them, zeros in front, newest last. The
-// published convolution adds its input once more.
+// A long filter reaches every earlier input: the state keeps the last max_tokens of them, zeros in front, newest last.
+// The published convolution adds its input once more.
 Value BaseConvMixer::long_convolved(const Value& u, MixerState* state) const {
   if (state == nullptr) return add(long_conv(u, long_filter()), u);
   const int64_t T = u.size(1), L = options_.max_tokens;

@@ -14,7 +14,7 @@ class LinearHeads {
 
   Value query(const Value& x) const { return proj_q_(x); }  // [B, T, C] -> [B, T, H Dk]
   Value key(const Value& x) const { return proj_k_(x); }
-  Value value(const Value& x) const { return split_heads(proj_v_(x), heads_); }   // [B, T, H, Dv]
+  Value value(const Value& x) const { return split_heads(proj_v_(x), heads_); }  // [B, T, H, Dv]
   Value output(const Value& o) const { return proj_o_(merge_heads(o)); }         // [B, T, H, Dv] -> [B, T, C]
   Value split(const Value& x) const { return split_heads(x, heads_); }
   int64_t heads() const { return heads_; }
@@ -33,15 +33,23 @@ class LinearHeads {
 // Width of a value head: the option when it is given, else floor(C / H). Throws ConfigError when that is 0.
 int64_t value_dim_of(int64_t option, int64_t channels, int64_t heads, const std::string& path);
 
-// Runs attend(LinearState*) on the state's "s" and "z", given away while it runs so that engines may advance them in place.
+// Runs attend(LinearState*) on the state's "s" and "z", given away while it runs so that engines may advance them in
+// place.
 template <class Attend>
 Value with_linear_state(MixerState* state, const Attend& attend) {
   if (state == nullptr) return attend(nullptr);
-  LinearState sums{std::move((*state)["s"]), std::move((*state)["z"])};
-  Value o = attend(&sums);
-  (*state)["s"] = std::move(sums.s);
-  (*state)["z"] = std::move(sums.z);
-  return o;
+  Value& s = (*state)["s"];
+  Value& z = (*state)["z"];
+  LinearState sums{std::move(s), std::move(z)};
+  struct GiveBack {
+    ~GiveBack() {
+      s = std::move(sums.s);
+      z = std::move(sums.z);
+    }
+    Value &s, &z;
+    LinearState& sums;
+  } give_back{s, z, sums};  // also when attend throws
+  return attend(&sums);
 }
 
 }  // namespace rebased
