@@ -26,7 +26,7 @@ constexpr int64_t kChannels = 1024;  // of a block, at most
 constexpr int64_t kTaps = 64;        // of a sweep; longer filters take several
 constexpr int64_t kTransposed = 4096;
 constexpr int64_t kTimeBlock = 16;
-constexpr int64_t kGradChannels = 256;
+constexpr int64_t kGradChannels = 1024;  // long runs of a row: 256 took twice the time at C 1024
 constexpr float kZeros[kChannels] = {};
 
 // Channels [c, ...) of input s of row b, where s < 0 reaches into the state.
@@ -102,6 +102,12 @@ HWY_INLINE void any_token(const Sweep& s, const float* start, bool activate, flo
   }
 }
 
+// Points the sweep at taps [j0, ...) of channels [c0, ...) for token t of row b.
+HWY_INLINE void aim(const Args& a, int64_t b, int64_t t, int64_t j0, int64_t c0, Sweep& s) {
+  s.taps = std::min(kTaps, a.K - j0);
+  for (int64_t j = 0; j < s.taps; ++j) s.inputs[j] = input_row(a, b, t - a.K + 1 + j0 + j, c0);
+}
+
 // Tokens [begin, end) of the flattened [B, T].
 void forward_tokens(const Args& a, int64_t begin, int64_t end) {
   float weights[kTransposed];
@@ -110,57 +116,85 @@ void forward_tokens(const Args& a, int64_t begin, int64_t end) {
   const int64_t block = std::min(kChannels, kTransposed / std::min(kTaps, a.K) / kMaxLanes * kMaxLanes);
   for (int64_t c0 = 0; c0 < a.C; c0 += block) {
     s.width = std::min(block, a.C - c0);
+    const float* bias = a.bias ? a.bias + c0 : nullptr;
     for (int64_t j0 = 0; j0 < a.K; j0 += kTaps) {
-      s.taps = std::min(kTaps, a.K - j0);
-      transpose_taps(a, c0, s.width, j0, s.taps, weights);
+      const bool last = j0 + kTaps >= a.K;
+      transpose_taps(a, c0, s.width, j0, std::min(kTaps, a.K - j0), weights);
+      int64_t b = begin / a.T, t = begin % a.T;
       for (int64_t n = begin; n < end; ++n) {
-        const int64_t first = n % a.T - a.K + 1 + j0;
-        for (int64_t j = 0; j < s.taps; ++j) s.inputs[j] = input_row(a, n / a.T, first + j, c0);
+        aim(a, b, t, j0, c0, s);
         float* y = a.y + n * a.C + c0;
-        const float* bias = a.bias ? a.bias + c0 : nullptr;
-        any_token(s, j0 == 0 ? bias : y, a.silu && j0 + s.taps == a.K, y);
+        any_token(s, j0 == 0 ? bias : y, a.silu && last, y);
+        if (++t == a.T) ++b, t = 0;
       }
     }
   }
 }
 
-// du of token t: dy times silu'(u), u computed again.
-HWY_INLINE void d_pre_activation(const GradArgs& g, const GradBlock& k, int64_t b, int64_t t, float* du) {
-  const Args& a = g.forward;
+HWY_INLINE Vec silu_slope(Vec u) {
   const Tag d;
-  const float* dy = g.dy + (b * a.T + t) * a.C + k.c0;
-  if (!a.silu) {
-    std::copy_n(dy, k.width, du);
-    return;
-  }
-  Sweep s{};
-  s.width = k.width;
-  for (int64_t j0 = 0; j0 < a.K; j0 += kTaps) {
-    s.taps = std::min(kTaps, a.K - j0);
-    s.weights = k.taps + j0 * k.width;
-    for (int64_t j = 0; j < s.taps; ++j) s.inputs[j] = input_row(a, b, t - a.K + 1 + j0 + j, k.c0);
-    const float* bias = a.bias ? a.bias + k.c0 : nullptr;
-    any_token(s, j0 == 0 ? bias : du, false, du);
-  }
-  for_each_vector(k.width, [&](int64_t c, auto at) HWY_ATTR {
-    const Vec one = hn::Set(d, 1.0f);
-    const Vec u = at.load(du + c);
-    const Vec gate = sigmoid(d, u);
-    const Vec slope = hn::Mul(gate, hn::MulAdd(u, hn::Sub(one, gate), one));
-    at.store(hn::Mul(slope, at.load(dy + c)), du + c);
+  const Vec one = hn::Set(d, 1.0f);
+  const Vec gate = sigmoid(d, u);
+  return hn::Mul(gate, hn::MulAdd(u, hn::Sub(one, gate), one));
+}
+
+// du of a token from start + the sweep's taps and dy, and its part of dbias and of the sweep's dtaps.
+template <int kCount>
+HWY_INLINE void token_gradient(const Sweep& s, const float* start, const float* dy, bool activate, float* dtaps,
+                               float* dbias, float* du) {
+  const int64_t taps = kCount > 0 ? kCount : s.taps;
+  for_each_vector(s.width, [&](int64_t c, auto at) HWY_ATTR {
+    Vec d = at.load(dy + c);
+    if (activate) d = hn::Mul(d, silu_slope(dot_taps<kCount>(s, c, start ? at.load(start + c) : hn::Zero(Tag()), at)));
+    at.store(d, du + c);
+    at.store(hn::Add(at.load(dbias + c), d), dbias + c);
+    for (int64_t j = 0; j < taps; ++j) {
+      float* sum = dtaps + j * s.width + c;
+      at.store(hn::MulAdd(d, at.load(s.inputs[j] + c), at.load(sum)), sum);
+    }
   });
 }
 
-// dtaps += du of token t times its inputs, dbias += du.
-HWY_INLINE void add_weight_gradients(const Args& a, const GradBlock& k, int64_t b, int64_t t, const float* du) {
-  for_each_vector(k.width, [&](int64_t c, auto at)
-                               HWY_ATTR { at.store(hn::Add(at.load(k.dbias + c), at.load(du + c)), k.dbias + c); });
-  for (int64_t j = 0; j < a.K; ++j) {
-    const float* x = input_row(a, b, t - a.K + 1 + j, k.c0);
-    float* sum = k.dtaps + j * k.width;
-    for_each_vector(k.width, [&](int64_t c, auto at) HWY_ATTR {
-      at.store(hn::MulAdd(at.load(du + c), at.load(x + c), at.load(sum + c)), sum + c);
+// The same for the taps of an earlier sweep, du being known.
+HWY_INLINE void add_tap_gradients(const Sweep& s, const float* du, float* dtaps) {
+  for (int64_t j = 0; j < s.taps; ++j) {
+    float* sum = dtaps + j * s.width;
+    for_each_vector(s.width, [&](int64_t c, auto at) HWY_ATTR {
+      at.store(hn::MulAdd(at.load(du + c), at.load(s.inputs[j] + c), at.load(sum + c)), sum + c);
     });
+  }
+}
+
+// du of token t (dy times silu'(u), u computed again) and its part of the weights' gradients.
+HWY_INLINE void grad_token(const GradArgs& g, const GradBlock& k, int64_t b, int64_t t, float* du) {
+  const Args& a = g.forward;
+  const float* dy = g.dy + (b * a.T + t) * a.C + k.c0;
+  const float* start = a.bias ? a.bias + k.c0 : nullptr;
+  const int64_t last = (a.K - 1) / kTaps * kTaps;
+  Sweep s{};
+  s.width = k.width;
+  for (int64_t j0 = 0; a.silu && j0 < last; j0 += kTaps) {
+    s.weights = k.taps + j0 * k.width;
+    aim(a, b, t, j0, k.c0, s);
+    any_token(s, start, false, du);
+    start = du;
+  }
+  s.weights = k.taps + last * k.width;
+  aim(a, b, t, last, k.c0, s);
+  float* dtaps = k.dtaps + last * k.width;
+  switch (s.taps) {
+    case 3:
+      token_gradient<3>(s, start, dy, a.silu, dtaps, k.dbias, du);
+      break;
+    case 4:
+      token_gradient<4>(s, start, dy, a.silu, dtaps, k.dbias, du);
+      break;
+    default:
+      token_gradient<0>(s, start, dy, a.silu, dtaps, k.dbias, du);
+  }
+  for (int64_t j0 = 0; j0 < last; j0 += kTaps) {
+    aim(a, b, t, j0, k.c0, s);
+    add_tap_gradients(s, du, k.dtaps + j0 * k.width);
   }
 }
 
@@ -193,9 +227,7 @@ HWY_INLINE void grad_row(const GradArgs& g, const GradBlock& k, int64_t b) {
       std::memmove(k.du + kTimeBlock * k.width, k.du, static_cast<size_t>(kept) * sizeof(float));
     }
     for (int64_t i = rows - 1; i >= 0; --i) {
-      float* du = k.du + i * k.width;
-      d_pre_activation(g, k, b, t0 + i, du);
-      add_weight_gradients(a, k, b, t0 + i, du);
+      grad_token(g, k, b, t0 + i, k.du + i * k.width);
     }
     for (int64_t t = t0; t < t0 + rows; ++t) d_input(g, k, b, t, t0, g.dx + (b * a.T + t) * a.C + k.c0);
   }

@@ -12,6 +12,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/softmax_attention.cc"
 #include "hwy/foreach_target.h"  // before the others
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
 #include "kernels/cpu/tile-inl.h"
@@ -135,24 +136,36 @@ void load_queries(const Args& a, const Plan& plan, const Rows& rows, const Part&
   std::fill_n(part.sum, kQueries, 0.0f);
 }
 
-// scores[i, s] = <q_i, k_s>
-void score_slots(const Args& a, const Rows& rows, const Part& part, const float* k, int64_t count) {
+// Rows of one head lie far apart, where the hardware does not look ahead.
+HWY_INLINE void prefetch_row(const float* row, int64_t n) {
+  for (int64_t c = 0; c < n; c += 16) hwy::Prefetch(row + c);
+}
+
+// keys[c, s] = k_s[c], zeros behind the last slot.
+void transpose_keys(const Args& a, const Part& part, const float* k, int64_t count) {
   const int64_t stride = a.Hkv * a.Dk;
+  for (int64_t s = 0; s < kKeys; ++s) {
+    for (int64_t c = 0; c < a.Dk; ++c) part.keys[c * kKeys + s] = s < count ? k[s * stride + c] : 0.0f;
+  }
+}
+
+// scores[i, s] = <q_i, k_s>; fetches the values v_s on the way.
+void score_slots(const Args& a, const Rows& rows, const Part& part, const float* k, const float* v, int64_t count) {
+  constexpr int64_t kAhead = 12;
   if (rows.count >= kFewRows) {
-    for (int64_t c = 0; c < a.Dk; ++c) {
-      for (int64_t s = 0; s < count; ++s) part.keys[c * kKeys + s] = k[s * stride + c];
-      std::fill_n(part.keys + c * kKeys + count, kKeys - count, 0.0f);
-    }
+    transpose_keys(a, part, k, count);
     multiply(round_up(rows.count, kTileRows), kKeys, a.Dk, {part.q, a.Dk, 1}, part.keys, kKeys, false, part.scores,
              kKeys);
     return;
   }
   for (int64_t s = 0; s < count; ++s) {
+    const float* row = k + s * a.Hkv * a.Dk;
+    if (s + kAhead < count) prefetch_row(row + kAhead * a.Hkv * a.Dk, a.Dk);
+    prefetch_row(v + s * a.Hkv * a.Dv, a.Dv);
     for (int64_t i = 0; i < rows.count; ++i) {
       Vec sum = hn::Zero(Tag());
-      for_each_vector(a.Dk, [&](int64_t c, auto at) HWY_ATTR {
-        sum = hn::MulAdd(at.load(part.q + i * a.Dk + c), at.load(k + s * stride + c), sum);
-      });
+      for_each_vector(a.Dk, [&](int64_t c, auto at)
+                                HWY_ATTR { sum = hn::MulAdd(at.load(part.q + i * a.Dk + c), at.load(row + c), sum); });
       part.scores[i * kKeys + s] = sum_lanes(sum);
     }
   }
@@ -241,7 +254,7 @@ void attend(const Args& a, const Plan& plan, const Rows& rows, const Part& part,
     const Sight seen = sight(a, rows, positions, count);
     if (seen == Sight::kNothing) continue;
     const int64_t slot = (rows.b * a.S + s0) * a.Hkv + rows.key_head;
-    score_slots(a, rows, part, a.k + slot * a.Dk, count);
+    score_slots(a, rows, part, a.k + slot * a.Dk, a.v + slot * a.Dv, count);
     if (seen == Sight::kSome) mask_slots(a, plan, rows, part, positions, count);
     weigh_slots(plan, rows, part, count);
     add_values(a, plan, rows, part, a.v + slot * a.Dv, positions, count, seen == Sight::kSome);
