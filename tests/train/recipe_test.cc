@@ -25,7 +25,7 @@ TEST(Recipe, TakesVocabularyAndPositionsFromTheData) {
   EXPECT_EQ(recipe.model.vocab_size, 64);
   EXPECT_EQ(recipe.model.max_tokens, 32);
   const Recipe text = parse("[data]\ntext = [\"x\"]\n[train]\nsteps = 5\n");
-  EXPECT_EQ(text.model.vocab_size, 256);
+  EXPECT_EQ(text.model.vocab_size, 257);  // bytes and the end of a text
   EXPECT_EQ(text.model.max_tokens, 0);
   EXPECT_EQ(text.schedule.kind, "cosine");
 }

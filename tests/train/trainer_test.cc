@@ -5,9 +5,9 @@
 
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "base/threads.h"
 #include "config/document.h"
 #include "io/file.h"
@@ -140,28 +140,35 @@ TEST_F(TrainerTest, ClippingBoundsTheUpdate) {
   EXPECT_NE(weights("loose"), weights("tight"));
 }
 
+// Four letters drawn at random, then three times repeated: two bytes of context say nothing, four say three quarters.
 TEST_F(TrainerTest, LearnsTextBelowTheTrigramAndWritesATokenizer) {
-  std::ofstream text(root_ / "text.txt");
-  for (int i = 0; i < 600; ++i) text << "the quick brown fox " << i % 7 << " jumps over the lazy dog\n";
-  text.close();
+  std::string text;
+  Rng rng(1);
+  for (int i = 0; i < 1000; ++i) {
+    std::string block;
+    for (int j = 0; j < 4; ++j) block += static_cast<char>('a' + rng.below(4));
+    for (int repeat = 0; repeat < 4; ++repeat) text += block;
+  }
+  write_file_atomic((root_ / "text.txt").string(), text);
   Json document = parse_toml(R"(
 [data]
 seq_len = 64
 [model]
 d_model = 32
-mixers = [{ type = "base_conv" }, { type = "rebased", num_heads = 2, feature_dim = 8 }]
+embed_dropout = 0
+mixers = [{ type = "base_conv", kernel = 5 }, { type = "rebased", num_heads = 2, feature_dim = 8 }]
 [train]
 batch_size = 16
-steps = 120
+steps = 60
 [optimizer]
-lr = 0.01
+lr = 0.02
 )", "text.toml");
   document["data"]["text"] = {(root_ / "text.txt").string()};
   const Recipe r = recipe_from_json(document, "text.toml");
   train(r, "text");
   Trainer trainer(r, RunFolder::open(root_ / "text"), stop_);
   trainer.resume();
-  EXPECT_LT(trainer.state().best, trainer.data().baselines().front().second);
+  EXPECT_LT(trainer.state().best, 0.75 * trainer.data().baselines().front().second);
   EXPECT_TRUE(fs::exists(root_ / "text" / "model" / "tokenizer.json"));
 }
 
