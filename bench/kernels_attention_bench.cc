@@ -128,6 +128,7 @@ int main(int argc, char** argv) {
   gemm();
   for (const rebased::kernels::Shape& shape : std::initializer_list<rebased::kernels::Shape>{
            {"MQAR T 48, Dv 2", 128, 48, 12, 16, 2, false},
+           {"hot T 48, Dv 2", 1, 48, 12, 16, 2, false},
            {"MQAR T 64, Dv 5", 128, 64, 12, 16, 5, false},
            {"MQAR T 256, Dv 21", 8, 256, 12, 16, 21, false},
            {"long T 2048, Dv 64", 1, 2048, 8, 16, 64, false},

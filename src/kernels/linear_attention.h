@@ -48,6 +48,7 @@ void linear_attention(const LinearAttentionArgs<double>& args) noexcept;
 void linear_attention_grad(const LinearAttentionGradArgs<double>& args) noexcept;
 }  // namespace reference
 
+// As quadratic attention with the similarity 0 + x + 0 x^2 and Dk = F: its threads, scratch, and choice of form.
 namespace cpu {
 Form choose_form(const LinearAttentionArgs<float>& args) noexcept;
 int64_t linear_attention_scratch(const LinearAttentionArgs<float>& args) noexcept;

@@ -72,7 +72,11 @@ void quadratic_attention(const QuadraticAttentionArgs<double>& args) noexcept;
 void quadratic_attention_grad(const QuadraticAttentionGradArgs<double>& args) noexcept;
 }  // namespace reference
 
-// Highway kernels. Threads over (batch, head), and over time where there are too few of those. No allocation.
+// Highway kernels. Threads over (batch, head), and over time where there are too few of those (chunked form). No
+// allocation; scratch is for the thread count at the time of asking. Chunks are cut to 256 tokens.
+// kAuto: with a state, recurrent below 4 tokens, else chunked. Without, parallel when its operations a token,
+// (T+1)/2 (2 Dk + 2 Dv + 3), are at most 1.25 (F (4 Dv + 7) + (chunk+1)/2 (2 Dk + 2 Dv + 3)), else chunked; 1.25 is
+// measured: the chunked form reaches that much less of the machine. The gradient of the recurrent form runs in chunks.
 namespace cpu {
 Form choose_form(const QuadraticAttentionArgs<float>& args) noexcept;  // what kAuto becomes
 int64_t quadratic_attention_scratch(const QuadraticAttentionArgs<float>& args) noexcept;

@@ -48,6 +48,15 @@ struct Outputs {
   }
 };
 
+class ThreadCount {
+ public:
+  explicit ThreadCount(int threads) : before_(thread_count()) { set_thread_count(threads); }
+  ~ThreadCount() { set_thread_count(before_); }
+
+ private:
+  int before_;
+};
+
 // The two operations under one set of names.
 struct Quadratic {
   template <class Real>

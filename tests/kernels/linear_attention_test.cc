@@ -70,16 +70,20 @@ void sweep(std::initializer_list<int64_t> Ts, std::initializer_list<int64_t> Fs,
 }
 
 TEST(LinearAttentionCpu, MatchesReferenceForEverySizeAndForm) {
-  const int before = thread_count();
-  for (const int threads : {1, 2, 3}) {
-    set_thread_count(threads);
-    sweep({1, 2, 3, 16, 17, 64, 65}, {1, 5, 16, 33}, {1, 5, 16, 21, 65});
-  }
-  set_thread_count(before);
+  const ThreadCount one(1);
+  sweep({1, 2, 3, 16, 17, 64, 65}, {1, 5, 16, 33}, {1, 5, 16, 21, 65});
   sweep({130, 257}, {16, 100, 273}, {2, 64});
 }
 
+TEST(LinearAttentionCpu, EveryThreadCountMatchesReference) {
+  for (const int threads : {2, 3}) {
+    const ThreadCount scope(threads);
+    sweep({2, 65, 130}, {16}, {5, 21, 64});
+  }
+}
+
 TEST(LinearAttentionCpu, EveryInstructionSetMatchesReference) {
+  const ThreadCount one(1);
   for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     SCOPED_TRACE(hwy::TargetName(target));
     hwy::SetSupportedTargetsForTest(target);

@@ -121,8 +121,7 @@ inline void narrow_weight_grad(const Plan& plan, int64_t n_keys, int64_t first, 
     for (int64_t j = 0; j < n_keys; ++j) {
       Vec sum = hn::Zero(d);
       HWY_UNROLL(8)
-      for (int e = 0; e < kDv; ++e)
-        sum = hn::MulAdd(g[e], hn::Sub(hn::Set(d, values[j * plan.value_ld + e]), o[e]), sum);
+      for (int e = 0; e < kDv; ++e) sum = hn::MulAdd(g[e], hn::Sub(hn::Set(d, values[j * w.values_ld + e]), o[e]), sum);
       hn::StoreU(sum, d, slopes + j * plan.ld + i);
     }
   }
@@ -166,17 +165,20 @@ inline void slope_scores(const Problem& x, const Plan& plan, int64_t n_keys, int
                          int64_t row, bool diagonal, const Workspace& w) {
   const Lanes d;
   const Vec a = hn::Set(d, x.a), b = hn::Set(d, x.b), c = hn::Set(d, x.c), zero = hn::Zero(d);
-  for (int64_t j = row; j < row + n_keys; ++j) {
-    for (int64_t i = first; i < columns; i += kLanes) {
-      float* score = w.scores + j * plan.ld + i;
-      float* slope = w.slopes + j * plan.ld + i;
+  for (int64_t i = first; i < columns; i += kLanes) {
+    float* score = w.scores + row * plan.ld + i;
+    float* slope = w.slopes + row * plan.ld + i;
+    const bool masked = diagonal && i < row + n_keys - 1;
+    Vec lead = hn::Iota(d, static_cast<float>(i - row));
+    for (int64_t j = 0; j < n_keys; ++j, score += plan.ld, slope += plan.ld) {
       const Vec s = hn::LoadU(d, score), cs = hn::Mul(c, s);
       Vec weight = hn::MulAdd(hn::Add(cs, b), s, a);
       Vec grad = hn::Mul(hn::Add(hn::Add(cs, cs), b), hn::LoadU(d, slope));
-      if (diagonal && i < j) {
-        const auto seen = hn::Ge(hn::Iota(d, static_cast<float>(i)), hn::Set(d, static_cast<float>(j)));
-        weight = hn::IfThenElse(seen, weight, zero);
-        grad = hn::IfThenElse(seen, grad, zero);
+      if (masked) {
+        const auto seen = hn::Ge(lead, zero);
+        weight = hn::IfThenElseZero(seen, weight);
+        grad = hn::IfThenElseZero(seen, grad);
+        lead = hn::Sub(lead, hn::Set(d, 1));
       }
       hn::StoreU(weight, d, score);
       hn::StoreU(grad, d, slope);
@@ -187,7 +189,7 @@ inline void slope_scores(const Problem& x, const Plan& plan, int64_t n_keys, int
 // Weights and slopes of keys [row, row + n_keys) of the tile at `slot` against queries [first, columns).
 inline void pair_block(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns, int64_t row,
                        int64_t slot, bool diagonal, const Workspace& w) {
-  const float* values = w.v + (slot + row) * plan.value_ld;
+  const float* values = w.values + (slot + row) * w.values_ld;
   float* slopes = w.slopes + row * plan.ld;
   scores_of_keys(x, plan, n_keys, first, columns, w.k + (slot + row) * plan.key_ld, w, row);
   if (plan.narrow) {

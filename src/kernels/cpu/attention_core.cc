@@ -55,7 +55,7 @@ Form choose_form(const Problem& x) noexcept {
   const double pair = 2.0 * static_cast<double>(x.Dk + x.Dv) + 3;
   const double state = static_cast<double>(x.F) * static_cast<double>(4 * x.Dv + 7);
   const double parallel = pair * static_cast<double>(x.T + 1) / 2;
-  const double chunked = state + pair * static_cast<double>(chunk_of(x) + 1) / 2;
+  const double chunked = 1.25 * (state + pair * static_cast<double>(chunk_of(x) + 1) / 2);
   return parallel <= chunked ? Form::kParallel : Form::kChunked;
 }
 

@@ -61,6 +61,8 @@ struct Workspace {
   float *q, *q_t;       // [ld, key_ld] scaled queries; [key_ld, ld]
   float *k, *k_t;       // [keys, key_ld]; [key_ld, ld] of one tile
   float *v, *v_t;       // [keys, value_ld] with 1 in column Dv; [value_ld, ld] of one tile
+  const float* values;  // v itself, or the caller's values where they are only read one by one (set for each item)
+  int64_t values_ld;
   float* scores;        // [tile, ld] keys x queries
   float *num, *den;     // [ld, value_ld] or [value_ld, ld] when narrow; [ld]
   float* phi;           // [F, ld]

@@ -51,20 +51,22 @@ inline void pack_queries(const Problem& x, const Plan& plan, const Item& item, i
   transpose(padded(n), plan.key_ld, w.q, plan.key_ld, w.q_t, plan.ld);
 }
 
+// Narrow values that no state takes up are read where they lie.
+inline void place_values(const Problem& x, const Plan& plan, const Item& item, Workspace& w) {
+  const bool packed = plan.states || !plan.narrow;
+  w.values = packed ? w.v : x.v + token_at(x, item, item.begin) * x.Dv;
+  w.values_ld = packed ? plan.value_ld : x.H * x.Dv;
+}
+
 // Keys and values of tokens [t, t + n) to row `slot` of the packed ones.
 inline void pack_keys(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, int64_t slot,
                       const Workspace& w) {
   pack_rows(n, x.Dk, x.k + token_at(x, item, t) * x.Dk, x.H * x.Dk, 1, 0, w.k + slot * plan.key_ld, plan.key_ld,
             ahead_of(x, item, t, n, x.k, x.Dk));
   const float* from = x.v + token_at(x, item, t) * x.Dv;
-  float* values = w.v + slot * plan.value_ld;
-  if (plan.states || !plan.narrow) {
-    pack_rows(n, x.Dv, from, x.H * x.Dv, 1, 1, values, plan.value_ld, ahead_of(x, item, t, n, x.v, x.Dv));
-  } else {
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t e = 0; e < x.Dv; ++e) values[i * plan.value_ld + e] = from[i * x.H * x.Dv + e];
-    }
-  }
+  if (w.values != w.v) return;
+  pack_rows(n, x.Dv, from, x.H * x.Dv, 1, 1, w.v + slot * plan.value_ld, plan.value_ld,
+            ahead_of(x, item, t, n, x.v, x.Dv));
 }
 
 inline void key_features(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
@@ -95,14 +97,16 @@ inline void weigh_scores(const Problem& x, const Plan& plan, int64_t n_keys, int
   const Lanes d;
   const Vec a = hn::Set(d, x.a), b = hn::Set(d, x.b), c = hn::Set(d, x.c);
   for (int64_t i = first; i < columns; i += kLanes) {
+    float* at = w.scores + row * plan.ld + i;
     Vec sum = hn::LoadU(d, w.den + i);
-    for (int64_t j = 0; j < n_keys; ++j) {
-      float* at = w.scores + (row + j) * plan.ld + i;
+    const bool masked = diagonal && i < row + n_keys - 1;
+    Vec lead = hn::Iota(d, static_cast<float>(i - row));  // how far a query is past its key
+    for (int64_t j = 0; j < n_keys; ++j, at += plan.ld) {
       const Vec s = hn::LoadU(d, at);
       Vec weight = hn::MulAdd(hn::MulAdd(c, s, b), s, a);
-      if (diagonal && i < row + j) {
-        weight = hn::IfThenElseZero(hn::Ge(hn::Iota(d, static_cast<float>(i)), hn::Set(d, static_cast<float>(row + j))),
-                                    weight);
+      if (masked) {
+        weight = hn::IfThenElseZero(hn::Ge(lead, hn::Zero(d)), weight);
+        lead = hn::Sub(lead, hn::Set(d, 1));
       }
       hn::StoreU(weight, d, at);
       sum = hn::Add(sum, weight);
@@ -115,7 +119,7 @@ inline void weigh_scores(const Problem& x, const Plan& plan, int64_t n_keys, int
 inline void add_values(const Problem& x, const Plan& plan, int64_t first, int64_t queries, int64_t n_keys,
                        const float* values, const Workspace& w) {
   if (plan.narrow) {
-    product<true, true>(x.Dv, padded(queries), n_keys, values, plan.value_ld, w.scores + first, plan.ld, w.num + first,
+    product<true, true>(x.Dv, padded(queries), n_keys, values, w.values_ld, w.scores + first, plan.ld, w.num + first,
                         plan.ld);
   } else {
     product<true, true>(queries, plan.value_n, n_keys, w.scores + first, plan.ld, values, plan.value_ld,
@@ -127,7 +131,7 @@ inline void add_values(const Problem& x, const Plan& plan, int64_t first, int64_
 inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int64_t n_keys, int64_t slot,
                         bool diagonal, const Workspace& w) {
   const float* keys = w.k + slot * plan.key_ld;
-  const float* values = w.v + slot * plan.value_ld;
+  const float* values = w.values + slot * w.values_ld;
   const int64_t columns = padded(queries);
   if (!diagonal) {
     scores_of_keys(x, plan, n_keys, 0, columns, keys, w, 0);

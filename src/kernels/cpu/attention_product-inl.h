@@ -190,6 +190,16 @@ struct Ahead {
 // n such rows, and zero rows down to row padded(n).
 inline void pack_rows(int64_t n, int64_t D, const float* from, int64_t stride, float factor, float last, float* to,
                       int64_t ld, Ahead ahead) {
+  if (D == kPad && ld == kPad) {
+    const Lanes d;
+    for (int64_t i = 0; i < n; ++i) {
+      hwy::Prefetch(ahead.from + i * ahead.stride);
+      for (int64_t j = 0; j < kPad; j += kLanes) {
+        hn::StoreU(hn::Mul(hn::Set(d, factor), hn::LoadU(d, from + i * stride + j)), d, to + i * kPad + j);
+      }
+    }
+    return clear((padded(n) - n) * kPad, to + n * kPad);
+  }
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j < D; j += kPad) hwy::Prefetch(ahead.from + i * ahead.stride + j);
     pack_row(D, from + i * stride, factor, last, to + i * ld, ld);
@@ -209,6 +219,14 @@ inline void pack_columns(int64_t n, int64_t D, const float* from, int64_t stride
 inline void unpack_rows(int64_t n, int64_t D, const float* from, int64_t ld, float factor, float* to, int64_t stride) {
   const Lanes d;
   const Vec f = hn::Set(d, factor);
+  if (D == kPad) {
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < kPad; j += kLanes) {
+        hn::StoreU(hn::Mul(f, hn::LoadU(d, from + i * ld + j)), d, to + i * stride + j);
+      }
+    }
+    return;
+  }
   for (int64_t i = 0; i < n; ++i, from += ld, to += stride) {
     int64_t j = 0;
     for (; j + kLanes <= D; j += kLanes) hn::StoreU(hn::Mul(f, hn::LoadU(d, from + j)), d, to + j);
@@ -218,8 +236,8 @@ inline void unpack_rows(int64_t n, int64_t D, const float* from, int64_t ld, flo
 
 // to[i, e] = from[e, i] for n rows of D.
 inline void unpack_columns(int64_t n, int64_t D, const float* from, int64_t ld, float* to, int64_t stride) {
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t e = 0; e < D; ++e) to[i * stride + e] = from[e * ld + i];
+  for (int64_t e = 0; e < D; ++e) {
+    for (int64_t i = 0; i < n; ++i) to[i * stride + e] = from[e * ld + i];
   }
 }
 

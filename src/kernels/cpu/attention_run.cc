@@ -12,7 +12,10 @@ namespace rebased::kernels::cpu::attention {
 namespace HWY_NAMESPACE {
 
 // `state_grad` is read by the backward passes over segments only.
-void run_item(Pass pass, const Problem& x, const Plan& plan, const Item& item, float* state_grad, const Workspace& w) {
+void run_item(Pass pass, const Problem& x, const Plan& plan, const Item& item, float* state_grad,
+              const Workspace& workspace) {
+  Workspace w = workspace;
+  place_values(x, plan, item, w);
   switch (pass) {
     case Pass::kForward:
       return forward_item(x, plan, item, w);
