@@ -65,7 +65,7 @@ void add_validate_command(CLI::App& app, std::function<int()>& run) {
   CLI::App* command = app.add_subcommand("validate", "Check a recipe: build everything, run a few steps, estimate time and memory");
   command->add_option("RECIPE", *path, "a recipe (TOML)")->required();
   command->add_option("--set", *set, "override a recipe key")->take_all()->expected(1);
-  command->footer("Example:\n  rebased validate recipes/mqar-tiny.toml");
+  command->footer("Example:\n  rebased validate recipes/demo/rebased.toml");
   command->callback([path, set, &run] { run = [path, set] { return validate(*path, *set); }; });
 }
 
