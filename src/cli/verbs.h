@@ -1,0 +1,14 @@
+#pragma once
+
+#include "cli/command_line.h"
+
+namespace rebased {
+
+// One function a verb, in the order of `rebased --help`; each in the file of its name.
+void add_train(CommandLine& root);  // and sweep and validate
+void add_prepare(CommandLine& root);
+void add_eval(CommandLine& root);
+void add_generate(CommandLine& root);
+void add_ls(CommandLine& root);
+
+}  // namespace rebased

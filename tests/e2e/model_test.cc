@@ -1,0 +1,148 @@
+#include "e2e/command_test.h"
+
+namespace rebased {
+namespace {
+
+using testing::HasSubstr;
+
+class Generate : public CommandTest {};
+
+TEST_F(Generate, WritesTheTextToStdoutAndTheFiguresToStderr) {
+  make_model('x');
+  const CommandResult result = rebased("generate model -p 'To be' -n 4");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(result.out, "To bexxxx");
+  EXPECT_THAT(result.err, HasSubstr("prompt 5 tokens"));
+  EXPECT_THAT(result.err, HasSubstr("state "));
+  EXPECT_EQ(rebased("generate model -p 'To be' -n 4 --no-echo").out, "xxxx");
+  EXPECT_EQ(rebased("generate model -p 'To be' -n 4 --quiet").err, "");
+  EXPECT_EQ(rebased("generate model -p 'To be' -n 0").out, "To be");
+  EXPECT_EQ(rebased("--threads 2 generate model -p a -n 2").out, "axx");
+  write("prompt.txt", "From a file");
+  EXPECT_EQ(rebased("generate model --prompt-file prompt.txt --tokens 1").out, "From a filex");
+}
+
+TEST_F(Generate, SamplingFlagsTakeEffect) {
+  make_model();
+  auto text = [&](const std::string& flags) { return rebased("generate model -p a -n 30 --quiet " + flags).out; };
+  EXPECT_EQ(text("--seed 1"), text("--seed 1"));
+  EXPECT_NE(text("--seed 1"), text("--seed 2"));
+  EXPECT_EQ(text("--greedy"), text("--temperature 0"));
+  EXPECT_EQ(text("--greedy"), text("--top-k 1"));
+  EXPECT_EQ(text("--greedy"), text("--top-p 0.000001"));
+  EXPECT_NE(text("--greedy"), text("--top-k 2 --temperature 9"));
+  EXPECT_NE(text("--temperature 0.5"), text("--temperature 5"));
+}
+
+TEST_F(Generate, RefusesContradictions) {
+  make_model('x', 8);
+  expect_refused("generate model", 2, "either --prompt or --prompt-file");
+  expect_refused("generate model -p a --prompt-file b", 2, "either --prompt or --prompt-file");
+  expect_refused("generate model -p a --greedy --temperature 2", 2, "--temperature cannot take effect");
+  expect_refused("generate model -p a --greedy --top-k 2", 2, "--top-k cannot take effect");
+  expect_refused("generate model -p a --temperature 0 --seed 2", 2, "--seed cannot take effect");
+  expect_refused("generate model -p a --temperature -1", 2, "temperature: expected a number >= 0, found -1");
+  expect_refused("generate model -p a -n -1", 2, "--tokens");
+  expect_refused("generate model -p '' -n 1", 2, "the prompt is empty");
+  expect_refused("generate model -p 12345678 -n 2 --no-echo", 1, "more than the 8 that the model can take");
+  expect_refused("generate model --prompt-file missing.txt", 1, "missing.txt");
+}
+
+TEST_F(Generate, NamesWhatIsWrongWithAModel) {
+  expect_refused("generate missing -p a", 1, "missing");
+  make_model('x', 0, "ids_only", false);
+  expect_refused("generate ids_only -p a", 2, "no tokenizer.json");
+  make_model();
+  const std::string tensors = read_file(folder_ / "model/model.safetensors");
+  write("model/model.safetensors", tensors.substr(0, tensors.size() / 2));
+  expect_refused("generate model -p a", 1, "model.safetensors");
+  write("model/model.safetensors", tensors);
+  write("model/config.json", "{\"vocab_sise\": 257}");
+  expect_refused("generate model -p a", 2, "config.json: unknown key 'vocab_sise' (did you mean 'vocab_size'?)");
+}
+
+TEST_F(Generate, DamagedWeightsAreAnErrorAndNotText) {
+  CpuEngine engine;
+  const auto model = tiny_model(engine);
+  model->parameters().at("ln_f.bias").value = engine.full(Shape({16}), DType::kF32, std::nan(""));
+  save_model(*model, engine, folder_ / "model");
+  expect_refused("generate model -p a --no-echo", 1, "the logit of token 0 is nan");
+}
+
+class Eval : public CommandTest {};
+
+TEST_F(Eval, MqarPrintsATableOrJson) {
+  make_model();
+  const std::string arguments = "eval mqar model --tasks L=16,K=2 --tasks L=32,K=4,V=64 --examples 10 --batch 4";
+  const CommandResult table = rebased(arguments);
+  EXPECT_EQ(table.status, 0) << table.err;
+  EXPECT_THAT(table.out, testing::AllOf(HasSubstr("mqar L=16 K=2"), HasSubstr("pairs 4"), HasSubstr("distance "),
+                                        HasSubstr("state bytes")));
+  const Json json = Json::parse(rebased(arguments + " --json").out);
+  ASSERT_EQ(json.at("tasks").size(), 2u);
+  const Json& first = json.at("tasks").at(0);
+  EXPECT_EQ(first.at("examples"), 10);
+  EXPECT_EQ(first.at("positions"), 20);
+  EXPECT_EQ(first.at("by_pairs").at(0).at("low"), 2);
+  EXPECT_GT(first.at("state_bytes"), 0);
+  EXPECT_NE(Json::parse(rebased(arguments + " --json --seed 1").out), json);
+}
+
+TEST_F(Eval, MqarReadsFiles) {
+  make_model();
+  ASSERT_EQ(
+      rebased("prepare mqar --vocab 257 --seq-len 16 --pairs 2 --examples 7 --seed 5 --out data.safetensors").status,
+      0);
+  write("tasks.toml", "[[tasks]]\nseq_len = 16\npairs = 2\n[[tasks]]\nseq_len = 32\npairs = 2\n");
+  const Json json = Json::parse(
+      rebased("eval mqar model --json --examples 7 --seed 5 --tasks data.safetensors --tasks tasks.toml").out);
+  ASSERT_EQ(json.at("tasks").size(), 3u);
+  Json prepared = json.at("tasks").at(0), generated = json.at("tasks").at(1);
+  EXPECT_EQ(prepared.at("task"), "data.safetensors");
+  prepared.erase("task");
+  generated.erase("task");
+  EXPECT_EQ(prepared, generated);
+}
+
+TEST_F(Eval, MqarRefusesWhatDoesNotFit) {
+  make_model(-1, 16);
+  expect_refused("eval mqar model --tasks L=16,K=2,V=258", 2, "258 token ids, more than the model's vocabulary of 257");
+  expect_refused("eval mqar model --tasks L=18,K=2", 2, "18 tokens are longer than the 16");
+  expect_refused("eval mqar model --tasks 64", 2, "--tasks 64: expected KEY=VALUE");
+  expect_refused("eval mqar model --tasks L=16,K=2,pwer=1", 2, "did you mean 'power'?");
+  expect_refused("eval mqar model --tasks missing.toml", 1, "missing.toml");
+  expect_refused("eval mqar model --tasks L=16,K=2 --batch 0", 2, "batch");
+  write("empty.toml", "tasks = []\n");
+  expect_refused("eval mqar model --tasks empty.toml", 2, "at least one [[tasks]]");
+  expect_refused("eval mqar missing", 1, "missing");
+}
+
+TEST_F(Eval, PerplexityOfAModelThatKnowsOneLetter) {
+  make_model('x');
+  write("x.txt", "xxxxxxxxx");
+  write("mixed.txt", "xxxxyxxxx");
+  const Json json = Json::parse(rebased("eval ppl model x.txt mixed.txt --window 3 --json").out);
+  EXPECT_EQ(json.at("predicted_bytes"), 16);
+  EXPECT_NEAR(json.at("files").at(0).at("bits_per_byte"), 0, 1e-6);
+  EXPECT_NEAR(json.at("files").at(1).at("bits_per_byte"), 100 / std::log(2.0) / 8, 1e-4);  // one miss in 8, nat 100
+  const CommandResult table = rebased("eval ppl model x.txt mixed.txt");
+  EXPECT_THAT(table.out, testing::AllOf(HasSubstr("x.txt"), HasSubstr("\nall "), HasSubstr("bits/byte")));
+}
+
+TEST_F(Eval, PerplexityFlagsTakeEffect) {
+  make_model();
+  write("text.txt", "To be, or not to be, that is the question.");
+  auto bits = [&](const std::string& flags) {
+    return Json::parse(rebased("eval ppl model text.txt --json " + flags).out).at("bits_per_byte").get<double>();
+  };
+  EXPECT_GT(std::abs(bits("--window 4") - bits("")), 1e-3);
+  EXPECT_NEAR(bits("--window 4 --carry"), bits(""), 1e-3);
+  EXPECT_NEAR(bits("--window 4 --batch 2"), bits("--window 4 --batch 1"), 1e-3);
+  expect_refused("eval ppl model text.txt --window 0", 2, "window");
+  expect_refused("eval ppl model missing.txt", 1, "missing.txt");
+  make_model(-1, 0, "ids_only", false);
+  expect_refused("eval ppl ids_only text.txt", 2, "no tokenizer.json");
+}
+
+}  // namespace
+}  // namespace rebased

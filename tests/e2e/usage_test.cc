@@ -1,0 +1,154 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <regex>
+
+#include "e2e/command_test.h"
+
+namespace rebased {
+namespace {
+
+using testing::HasSubstr;
+
+class Usage : public CommandTest {
+ protected:
+  // The verbs that the help of `verb` lists.
+  std::vector<std::string> verbs_of(const std::string& verb) const {
+    const std::string help = rebased(verb + " --help").out;
+    std::vector<std::string> verbs;
+    const size_t begin = help.find("Verbs:\n");
+    if (begin == std::string::npos) return verbs;
+    const std::string section = help.substr(begin, help.find("\n\n", begin) - begin);
+    const std::regex line("\n  ([a-z]+) ");
+    for (std::sregex_iterator found(section.begin(), section.end(), line), end; found != end; ++found) {
+      verbs.push_back((verb.empty() ? "" : verb + " ") + (*found)[1].str());
+    }
+    return verbs;
+  }
+};
+
+std::string last_line(std::string text) {
+  text.erase(text.find_last_not_of('\n') + 1);
+  return text.substr(text.rfind('\n') + 1);
+}
+
+TEST_F(Usage, VersionNamesTheCommit) {
+  const CommandResult result = rebased("--version");
+  EXPECT_EQ(result.status, 0);
+  EXPECT_TRUE(std::regex_match(result.out, std::regex("rebased \\d+\\.\\d+\\.\\d+ \\(commit [0-9a-z-]+\\)\n")))
+      << result.out;
+}
+
+TEST_F(Usage, HelpListsEveryVerb) {
+  EXPECT_THAT(verbs_of(""), testing::ElementsAre("train", "sweep", "validate", "prepare", "eval", "generate", "ls"));
+  EXPECT_THAT(verbs_of("eval"), testing::ElementsAre("eval mqar", "eval ppl"));
+  EXPECT_THAT(verbs_of("ls"), testing::ElementsAre("ls mixers", "ls tasks", "ls recipes"));
+}
+
+TEST_F(Usage, TheExampleOfEveryHelpWorks) {
+  make_model();
+  write("text.txt", "To be, or not to be, that is the question.\n");
+  std::vector<std::string> verbs = {"", "prepare", "eval", "generate", "ls"};
+  for (const char* parent : {"eval", "ls"}) {
+    for (const std::string& verb : verbs_of(parent)) verbs.push_back(verb);
+  }
+  for (const std::string& verb : verbs) {
+    const CommandResult help = rebased(verb + " -h");
+    EXPECT_EQ(help.status, 0);
+    EXPECT_EQ(help.err, "");
+    const std::string example = last_line(help.out);
+    EXPECT_THAT(example, testing::StartsWith("  rebased " + verb));
+    const CommandResult result = shell(example);
+    EXPECT_EQ(result.status, 0) << example << ": " << result.err;
+  }
+}
+
+TEST_F(Usage, WhatIsUnknownIsRefusedWithAGuess) {
+  expect_refused("", 2, "no verb was given; see rebased --help");
+  expect_refused("eval", 2, "no verb was given; see rebased eval --help");
+  expect_refused("generat model", 2, "unknown verb 'generat' (did you mean 'generate'?)");
+  expect_refused("eval mqra model", 2, "unknown verb 'mqra' (did you mean 'mqar'?)");
+  expect_refused("generate model --temprature 1", 2, "unknown flag '--temprature' (did you mean '--temperature'?)");
+  expect_refused("generate --temprature=1", 2, "unknown flag '--temprature' (did you mean '--temperature'?)");
+  expect_refused("ls mixers rebased based", 2, "unexpected argument 'based'; see rebased ls mixers --help");
+  expect_refused("ls mixers rebasd", 2, "unknown mixer 'rebasd' (did you mean 'rebased'?)");
+}
+
+TEST_F(Usage, WhatIsMissingOrNoNumberIsRefused) {
+  expect_refused("generate", 2, "MODEL");
+  expect_refused("eval ppl model", 2, "FILE");
+  expect_refused("prepare mqar", 2, "--out");
+  expect_refused("generate model -p a -n many", 2, "many");
+  expect_refused("generate model -p a --top-k many", 2, "top_k");
+  expect_refused("ls mixers --threads 0", 2, "--threads: expected 1 to 1024, found 0");
+  expect_refused("--threads 99999 ls mixers", 2, "--threads");
+}
+
+TEST_F(Usage, AClosedStdoutIsAnError) {
+  for (const std::string redirection : {">&-", ">/dev/full"}) {
+    const CommandResult result = rebased("ls mixers " + redirection);
+    EXPECT_EQ(result.status, 1);
+    EXPECT_THAT(result.err, HasSubstr("rebased: standard output: cannot write: "));
+  }
+}
+
+TEST_F(Usage, ABrokenPipeEndsItSilently) {
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe(pipe_ends), 0);
+  ::close(pipe_ends[0]);
+  const CommandResult result = rebased("ls mixers >&" + std::to_string(pipe_ends[1]));
+  ::close(pipe_ends[1]);
+  EXPECT_EQ(result.status, 128 + SIGPIPE);
+  EXPECT_EQ(result.err, "");
+}
+
+// Without care the file to be written would get the number of the closed stream, and the messages would land in it.
+TEST_F(Usage, AClosedStderrSpoilsNothing) {
+  const std::string arguments = "prepare mqar --seq-len 16 --pairs 2 --examples 3 --out ";
+  EXPECT_EQ(rebased(arguments + "open.safetensors").status, 0);
+  EXPECT_EQ(rebased(arguments + "closed.safetensors 0>&- 1>&- 2>&-").status, 0);
+  EXPECT_EQ(read_file(folder_ / "open.safetensors"), read_file(folder_ / "closed.safetensors"));
+}
+
+TEST_F(Usage, TrainingIsHandedToItsOwnCommand) {
+  std::filesystem::create_directory(folder_ / "bin");
+  write("bin/rebased-train", "#!/bin/sh\nprintf '%s|' \"$@\"\nexit 3\n");
+  std::filesystem::permissions(folder_ / "bin/rebased-train", std::filesystem::perms::owner_all);
+  std::filesystem::copy(REBASED_COMMAND, folder_ / "bin/rebased");
+  const CommandResult beside = shell("bin/rebased train recipe.toml --set 'a.b = 1' --help");
+  EXPECT_EQ(beside.status, 3) << beside.err;
+  EXPECT_EQ(beside.out, "train|recipe.toml|--set|a.b = 1|--help|");
+  EXPECT_EQ(shell("bin/rebased --threads 2 validate x").out, "validate|--threads|2|x|");
+  EXPECT_EQ(shell("bin/rebased sweep").out, "sweep|");
+  std::filesystem::create_directory(folder_ / "other");
+  std::filesystem::rename(folder_ / "bin/rebased", folder_ / "other/rebased");
+  EXPECT_EQ(shell("PATH=$PWD/bin:$PATH other/rebased train --unknown").out, "train|--unknown|");
+  const CommandResult absent = shell("PATH=/usr/bin other/rebased train recipe.toml");
+  EXPECT_EQ(absent.status, 1);
+  EXPECT_THAT(absent.err,
+              HasSubstr("rebased: rebased-train, which does the training, is neither beside rebased nor in PATH"));
+}
+
+TEST_F(Usage, ListsAreTextOrJson) {
+  EXPECT_THAT(rebased("ls mixers").out, HasSubstr("\nrebased "));
+  EXPECT_THAT(rebased("ls mixers rebased").out, HasSubstr("feature_dim"));
+  EXPECT_THAT(rebased("ls tasks").out, HasSubstr("\nmqar "));
+  const Json tasks = Json::parse(rebased("ls tasks --json").out);
+  EXPECT_EQ(tasks.at(0).at("name"), "mqar");
+  const Json mqar = Json::parse(rebased("ls tasks mqar --json").out);
+  EXPECT_EQ(mqar.at("options").at(0).at("name"), "vocab_size");
+  EXPECT_EQ(mqar.at("options").at(0).at("default"), "8192");
+}
+
+TEST_F(Usage, RecipesOfTheFolderAreListed) {
+  std::filesystem::create_directory(folder_ / "recipes");
+  write("recipes/my_own.toml", "\n# My own recipe.\n# More.\nseed = 1\n");
+  EXPECT_THAT(rebased("ls recipes").out, HasSubstr("my_own"));
+  EXPECT_THAT(rebased("ls recipes").out, HasSubstr("My own recipe.\n"));
+  EXPECT_EQ(rebased("ls recipes my_own").out, read_file(folder_ / "recipes/my_own.toml"));
+  EXPECT_EQ(Json::parse(rebased("ls recipes my_own --json").out).at("path"), "recipes/my_own.toml");
+  expect_refused("ls recipes my_onw", 2, "did you mean 'my_own'?");
+}
+
+}  // namespace
+}  // namespace rebased
