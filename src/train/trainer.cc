@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -155,8 +156,13 @@ bool Trainer::evaluate(Progress& progress) {
     events_->scalar("test/" + name, state_.step, value.get<double>());
     line += fmt::format("  {} {:.4f}", name, value.get<double>());
   }
-  progress.message(line);
+  say(progress, line);
   return accuracy && recipe_.train.stop_accuracy < 1 && state_.last > recipe_.train.stop_accuracy;
+}
+
+void Trainer::say(Progress& progress, const std::string& line) const {
+  progress.message(line);
+  if (folder_) std::ofstream(folder_->log(), std::ios::app) << line << '\n';
 }
 
 void Trainer::checkpoint() {

@@ -33,6 +33,9 @@ class Trainer {
   int64_t resume();
   TrainEnd run(Progress& progress);
 
+  // A line for people: above the progress bar and into the run's log.txt.
+  void say(Progress& progress, const std::string& line) const;
+
   LanguageModel& model() { return *model_; }
   TrainingData& data() { return *data_; }
   Engine& engine() { return engine_; }

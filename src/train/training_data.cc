@@ -1,8 +1,6 @@
 #include "train/training_data.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
 #include <optional>
 
 #include "base/error.h"
@@ -10,34 +8,11 @@
 #include "data/ngram.h"
 #include "data/task_registry.h"
 #include "data/text_shards.h"
+#include "eval/perplexity.h"
+#include "eval/recall.h"
 
 namespace rebased {
 namespace {
-
-// Sums over the labelled positions of several passes.
-struct Tally {
-  double nll = 0;
-  int64_t correct = 0;
-  int64_t count = 0;
-
-  void add(const ModelLoss& loss, std::span<const int64_t> labels) {
-    for (size_t i = 0; i < loss.positions.size(); ++i) {
-      nll += loss.nll[i];
-      correct += loss.best[i] == labels[static_cast<size_t>(loss.positions[i])] ? 1 : 0;
-    }
-    count += static_cast<int64_t>(loss.positions.size());
-  }
-
-  Evaluation result() const {
-    const auto n = static_cast<double>(std::max<int64_t>(count, 1));
-    return {.loss = nll / n, .accuracy = static_cast<double>(correct) / n, .bits_per_byte = nll / n / std::numbers::ln2};
-  }
-};
-
-void run_batch(LanguageModel& model, Engine& engine, const Batch& batch, Tally& tally) {
-  const Value tokens = engine.from_host(batch.tokens.data(), DType::kI64, Shape({batch.B, batch.T}), DType::kI64);
-  tally.add(model.loss(tokens, batch.labels, Context{}), batch.labels);
-}
 
 class TaskTraining : public TrainingData {
  public:
@@ -65,10 +40,8 @@ class TaskTraining : public TrainingData {
   }
 
   Evaluation evaluate(LanguageModel& model, Engine& engine) override {
-    Tally tally;
-    const EpochOrder order(test_.examples, recipe_.train.eval_batch, 0, 0, false);
-    for (int64_t i = 0; i < order.batches(); ++i) run_batch(model, engine, gather(test_, order.rows(i)), tally);
-    return tally.result();
+    const RecallScore score = evaluate_recall(model, engine, test_, {.batch = recipe_.train.eval_batch});
+    return {.loss = score.all.loss(), .accuracy = score.all.accuracy()};
   }
 
   Json describe(const Evaluation& e) const override { return {{"test_loss", e.loss}, {"test_accuracy", e.accuracy}}; }
@@ -110,7 +83,6 @@ class TextTraining : public TrainingData {
         validation_(shards_.validation) {
     const int64_t limit = recipe.data.validation_bytes;
     if (limit > 0 && limit < validation_.size()) validation_ = validation_.part(validation_.name(), 0, limit);
-    windows_ = sequential_windows(validation_, recipe.data.seq_len);
   }
 
   int64_t steps_per_epoch() const override { return 0; }
@@ -125,17 +97,9 @@ class TextTraining : public TrainingData {
   }
 
   Evaluation evaluate(LanguageModel& model, Engine& engine) override {
-    Tally tally;
-    for (size_t first = 0; first < windows_.size();) {
-      size_t last = first;
-      while (last < windows_.size() && windows_[last].length == windows_[first].length &&
-             static_cast<int64_t>(last - first) < recipe_.train.eval_batch) {
-        ++last;
-      }
-      run_batch(model, engine, window_batch(first, last), tally);
-      first = last;
-    }
-    return tally.result();
+    const PerplexityScore score = evaluate_perplexity(
+        model, engine, validation_, {.window = recipe_.data.seq_len, .batch = recipe_.train.eval_batch});
+    return {.loss = score.nll / static_cast<double>(score.predicted), .bits_per_byte = score.bits_per_id()};
   }
 
   Json describe(const Evaluation& e) const override { return {{"validation_loss", e.loss}, {"bits_per_byte", e.bits_per_byte}}; }
@@ -155,21 +119,9 @@ class TextTraining : public TrainingData {
     batch.labels.insert(batch.labels.end(), ids.begin() + 1, ids.end());
   }
 
-  Batch window_batch(size_t first, size_t last) const {
-    const int64_t length = windows_[first].length;
-    Batch batch{.B = static_cast<int64_t>(last - first), .T = length - 1, .tokens = {}, .labels = {}};
-    std::vector<int32_t> ids(static_cast<size_t>(length));
-    for (size_t i = first; i < last; ++i) {
-      validation_.read(windows_[i].begin, length, ids.data());
-      append_window(ids, batch);
-    }
-    return batch;
-  }
-
   Recipe recipe_;
   TextShards shards_;
   ByteText validation_;
-  std::vector<TextWindow> windows_;
 };
 
 }  // namespace

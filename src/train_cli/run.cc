@@ -100,15 +100,15 @@ RunOutcome train_run(const Recipe& recipe, const RunFolder& folder, bool resume)
   Trainer trainer(recipe, folder, g_stop);
   Progress progress;
   const std::string data = trainer.data().summary();
-  progress.message(fmt::format("{}: {}", recipe.name, data));
-  progress.message(fmt::format("{} parameters, {} steps, {} threads, in {}", trainer.model().parameters().trainable_count(),
+  trainer.say(progress, fmt::format("{}: {}", recipe.name, data));
+  trainer.say(progress, fmt::format("{} parameters, {} steps, {} threads, in {}", trainer.model().parameters().trainable_count(),
                                trainer.total_steps(), thread_count(), folder.root().string()));
   double baseline = 0;
   for (const auto& [name, value] : trainer.data().baselines()) {
     baseline = value;
-    progress.message(fmt::format("{}: {:.4f} bits per byte, to be beaten", name, value));
+    trainer.say(progress, fmt::format("{}: {:.4f} bits per byte, to be beaten", name, value));
   }
-  if (resume) progress.message(fmt::format("going on after step {}", trainer.resume()));
+  if (resume) trainer.say(progress, fmt::format("going on after step {}", trainer.resume()));
   const bool finished = trainer.run(progress) == TrainEnd::kFinished;
   RunOutcome outcome = outcome_of(recipe, trainer, finished);
   outcome.baseline = baseline;

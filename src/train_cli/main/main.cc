@@ -10,7 +10,7 @@ namespace rebased {
 namespace {
 
 // Activations of tens of megabytes come and go every step: kept by the process instead of being returned to the system,
-// they cost no page faults (docs/performance.md).
+// they cost no page faults.
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
