@@ -43,6 +43,8 @@ struct BadRecipe {
   const char* says;
 };
 
+void PrintTo(const BadRecipe& bad, std::ostream* out) { *out << bad.says; }
+
 class RefusedRecipe : public ::testing::TestWithParam<BadRecipe> {};
 
 TEST_P(RefusedRecipe, NamesTheField) {
