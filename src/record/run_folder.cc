@@ -57,15 +57,27 @@ auto with_io_errors(F&& f) {
 
 }  // namespace
 
+namespace {
+
+// Files and folders that AtomicFile and ModelFolderWriter were writing when the process was killed.
+void remove_leftovers_in(const fs::path& folder) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.path().filename().string().find(".tmp-") != std::string::npos) fs::remove_all(entry.path());
+  }
+}
+
+}  // namespace
+
 RunFolder RunFolder::create(const fs::path& root) {
   return with_io_errors([&] {
     if (is_run(root)) {
-      throw ConfigError("{} already holds a run: continue it with --resume {}, or choose another folder", root.string(),
+      throw ConfigError("{} already holds a run: go on with it by `rebased train {} --resume`, or choose another folder", root.string(),
                         root.string());
     }
     if (fs::exists(root) && !fs::is_directory(root)) {
       throw ConfigError("{} is a file, expected a folder for the run", root.string());
     }
+    if (fs::exists(root)) remove_leftovers_in(root);
     if (fs::exists(root) && !fs::is_empty(root)) {
       throw ConfigError("{} is not empty and is not a run (it has no recipe.toml): choose a new or empty folder",
                         root.string());
@@ -111,6 +123,13 @@ std::vector<CheckpointEntry> RunFolder::list_checkpoints() const {
     std::vector<CheckpointEntry> entries = step_folders(checkpoints());
     std::erase_if(entries, [](const CheckpointEntry& entry) { return !is_complete(entry.path); });
     return entries;
+  });
+}
+
+void RunFolder::remove_leftovers() const {
+  with_io_errors([&] {
+    remove_leftovers_in(root_);
+    if (fs::exists(checkpoints())) remove_leftovers_in(checkpoints());
   });
 }
 

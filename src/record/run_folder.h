@@ -19,7 +19,7 @@ struct CheckpointEntry {
 // A folder is a run when it holds a recipe.toml.
 class RunFolder {
  public:
-  // Makes the folder, or takes an empty one. Throws ConfigError when it holds a run already (the message says how to
+  // Makes the folder, or takes one that is empty but for what a killed process was writing. Throws ConfigError when it holds a run already (the message says how to
   // resume) or files of something else, IoError when it cannot be made.
   static RunFolder create(const std::filesystem::path& root);
 
@@ -44,6 +44,9 @@ class RunFolder {
   // Complete checkpoints, newest first. A checkpoint is complete when it holds model.safetensors and
   // trainer_state.json; the latter is to be written last.
   std::vector<CheckpointEntry> list_checkpoints() const;
+
+  // Removes what a killed process was writing (*.tmp-*). Only one process may use the folder.
+  void remove_leftovers() const;
 
   // Removes all but the newest `keep` complete checkpoints, and incomplete ones older than the newest complete one.
   // Throws ConfigError when keep < 1.

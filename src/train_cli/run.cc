@@ -96,6 +96,7 @@ RunOutcome train_run(const Recipe& recipe, const RunFolder& folder, bool resume)
   apply_threads(recipe);
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
+  folder.remove_leftovers();
   write_file_atomic(folder.environment().string(), options_to_json(environment_of_run()).dump(2));
   Trainer trainer(recipe, folder, g_stop);
   Progress progress;

@@ -45,7 +45,7 @@ TEST(RunFolder, CreateTakesAnEmptyFolderAndRefusesOthers) {
   EXPECT_THAT([&] { RunFolder::create(folder / "other"); }, ThrowsMessage<ConfigError>(HasSubstr("is not empty")));
   put_file(folder / "run/recipe.toml", "");
   EXPECT_THAT([&] { RunFolder::create(folder / "run"); },
-              ThrowsMessage<ConfigError>(HasSubstr("continue it with --resume " + (folder / "run").string())));
+              ThrowsMessage<ConfigError>(HasSubstr("rebased train " + (folder / "run").string() + " --resume")));
   put_file(folder / "file", "");
   EXPECT_THAT([&] { RunFolder::create(folder / "file"); }, ThrowsMessage<ConfigError>(HasSubstr("is a file")));
   EXPECT_THROW(RunFolder::create(folder / "file/below"), Error);
@@ -102,6 +102,19 @@ TEST(RunFolder, PrunesOldAndBrokenCheckpoints) {
   run.prune_checkpoints(1);
   EXPECT_THAT(steps_of(run), ElementsAre(400));
   EXPECT_THROW(run.prune_checkpoints(0), ConfigError);
+}
+
+TEST(RunFolder, WhatAKilledProcessWasWritingIsRemoved) {
+  TempFolder folder;
+  fs::create_directories(folder / "run");
+  std::ofstream(folder / "run" / "recipe.toml.tmp-12-ab") << "half";
+  const RunFolder run = RunFolder::create(folder / "run");  // empty but for that
+  EXPECT_TRUE(fs::is_empty(run.root()));
+  fs::create_directories(run.checkpoints() / "step-000003.tmp-12-ab");
+  fs::create_directories(run.checkpoint(2));
+  run.remove_leftovers();
+  EXPECT_FALSE(fs::exists(run.checkpoints() / "step-000003.tmp-12-ab"));
+  EXPECT_TRUE(fs::exists(run.checkpoint(2)));
 }
 
 }  // namespace
