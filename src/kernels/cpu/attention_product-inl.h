@@ -101,7 +101,7 @@ inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t 
 }
 #else
 template <class D>
-HWY_INLINE auto sum_of_blocks(D d, hn::Vec<D> v) {
+HWY_INLINE auto sum_of_blocks(D /*d*/, hn::Vec<D> v) {
   if constexpr (hn::MaxLanes(D()) <= 4) {
     return v;
   } else {
