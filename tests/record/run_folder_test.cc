@@ -106,15 +106,14 @@ TEST(RunFolder, PrunesOldAndBrokenCheckpoints) {
 
 TEST(RunFolder, WhatAKilledProcessWasWritingIsRemoved) {
   TempFolder folder;
-  fs::create_directories(folder / "run");
-  std::ofstream(folder / "run" / "recipe.toml.tmp-12-ab") << "half";
+  put_file(folder / "run/recipe.toml.tmp-12-ab", "half");
   const RunFolder run = RunFolder::create(folder / "run");  // empty but for that
-  EXPECT_TRUE(fs::is_empty(run.root()));
-  fs::create_directories(run.checkpoints() / "step-000003.tmp-12-ab");
-  fs::create_directories(run.checkpoint(2));
+  EXPECT_TRUE(std::filesystem::is_empty(run.root()));
+  put_file(run.checkpoints() / "step-000003.tmp-12-ab/config.json", "{}");
+  put_file(run.checkpoint(2) / "config.json", "{}");
   run.remove_leftovers();
-  EXPECT_FALSE(fs::exists(run.checkpoints() / "step-000003.tmp-12-ab"));
-  EXPECT_TRUE(fs::exists(run.checkpoint(2)));
+  EXPECT_FALSE(std::filesystem::exists(run.checkpoints() / "step-000003.tmp-12-ab"));
+  EXPECT_TRUE(std::filesystem::exists(run.checkpoint(2)));
 }
 
 }  // namespace
