@@ -1,0 +1,79 @@
+#include "golden/golden_check.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "engine/cpu/cpu_engine.h"
+
+namespace rebased::testing {
+namespace {
+
+struct Way {
+  Form form;
+  int64_t chunk;
+  const char* name;
+};
+
+constexpr Way kWays[] = {{Form::kParallel, 0, "parallel"},
+                         {Form::kAuto, 0, "auto"},
+                         {Form::kChunked, 0, "chunked"},
+                         {Form::kChunked, 5, "chunked by 5"},
+                         {Form::kRecurrent, 0, "recurrent"}};
+
+using Bound = std::function<double(const Computation::Checked&)>;
+
+void compare(const Computation::Checked& checked, const HostArray& found, const Bound& bound, const std::string& who) {
+  const std::string problem = difference(checked.name, found, checked.expected, bound(checked));
+  EXPECT_EQ(problem, "") << who;
+}
+
+void compare_outputs(const Computation& computation, const Bound& bound, const std::string& who) {
+  for (const auto& checked : computation.outputs) compare(checked, read(checked.value), bound, who);
+}
+
+void compare_gradients(const Computation& computation, const Bound& bound, const std::string& who) {
+  std::vector<Value> leaves;
+  for (const auto& checked : computation.gradients) leaves.push_back(checked.value);
+  if (leaves.empty()) return;
+  const auto found = gradients(computation.loss, leaves);
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    const auto& checked = computation.gradients[i];
+    if (found[i]) {
+      compare(checked, *found[i], bound, who);
+    } else {
+      ADD_FAILURE() << checked.name << " got no gradient; " << who;
+    }
+  }
+}
+
+}  // namespace
+
+double rounding_bound(const HostArray& expected) { return 2e-7 * expected.max_abs() + 1e-9; }
+
+Value leaf(Engine& engine, const HostArray& x) {
+  Value value = write(engine, x);
+  if (engine.name() != "cpu") track(value);
+  return value;
+}
+
+void check_golden(const Golden& golden, Ordering ordering, const Compute& compute) {
+  const auto f64 = make_torch_engine(DType::kF64);
+  const auto f32 = make_torch_engine(DType::kF32);
+  CpuEngine cpu;
+  for (const Way& way : kWays) {
+    if (ordering != Ordering::kForms && way.form != Form::kAuto) continue;
+    const bool other = ordering == Ordering::kForms && way.form != Form::kParallel;
+    const Bound sharp = [](const auto& checked) { return rounding_bound(checked.expected); };
+    const Bound single = [&](const auto& checked) { return golden.atol(checked.name, other); };
+    const std::string form = fmt::format(" ({})", way.name);
+    const Computation in_double = compute(*f64, way.form, way.chunk);
+    compare_outputs(in_double, sharp, "float64 composite" + form);
+    compare_gradients(in_double, sharp, "float64 composite" + form);
+    const Computation in_single = compute(*f32, way.form, way.chunk);
+    compare_outputs(in_single, single, "float32 kernels" + form);
+    compare_gradients(in_single, single, "float32 kernels" + form);
+    compare_outputs(compute(cpu, way.form, way.chunk), single, "cpu engine" + form);
+  }
+}
+
+}  // namespace rebased::testing

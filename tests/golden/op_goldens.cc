@@ -1,0 +1,143 @@
+#include <cmath>
+
+#include "golden/handlers.h"
+
+namespace rebased::testing {
+namespace {
+
+// The goldens of operators lie as [B, H, T, D]; the vocabulary has [B, T, H, D].
+HostArray time_first(const Golden& golden, const std::string& name) {
+  return golden.array(name).permuted({0, 2, 1, 3});
+}
+
+double scale_of(const Golden& golden) {  // written "d^-0.5", or "1"
+  const auto scale = golden.setting<std::string>("scale");
+  return scale == "1" ? 1 : std::pow(golden.setting<double>("d"), -0.5);
+}
+
+// q, k, v with their gradients, and the output o.
+struct AttentionCase {
+  AttentionCase(const Golden& golden, Engine& engine)
+      : q(leaf(engine, time_first(golden, "q"))),
+        k(leaf(engine, time_first(golden, "k"))),
+        v(leaf(engine, time_first(golden, "v"))) {
+    computation.gradients = {
+        {"dq", q, time_first(golden, "dq")}, {"dk", k, time_first(golden, "dk")}, {"dv", v, time_first(golden, "dv")}};
+  }
+
+  Computation finish(const Golden& golden, const Value& o) {
+    computation.outputs.push_back({"o", o, time_first(golden, "o")});
+    computation.loss.push_back({o, time_first(golden, "do")});
+    return std::move(computation);
+  }
+
+  Value q, k, v;
+  Computation computation;
+};
+
+void check_quadratic_op(const Golden& golden, const QuadraticKernel& kernel) {
+  check_golden(golden, Ordering::kForms, [&](Engine& engine, Form form, int64_t chunk) {
+    AttentionCase attention(golden, engine);
+    QuadraticOptions options{.kernel = kernel,
+                             .scale = scale_of(golden),
+                             .eps = golden.setting<double>("eps"),
+                             .normalize = golden.setting<bool>("use_normalize"),
+                             .form = form,
+                             .chunk = chunk};
+    const Value o = quadratic_attention(attention.q, attention.k, attention.v, options);
+    // The normaliser is the sum of similarities: what values of one give without normalisation.
+    options.normalize = false;
+    const HostArray z = golden.array("z").permuted({0, 2, 1});
+    const Value ones = write(engine, HostArray::filled(Shape({z.shape[0], z.shape[1], z.shape[2], 1}), 1));
+    attention.computation.outputs.push_back(
+        {"z", reshape(quadratic_attention(attention.q, attention.k, ones, options), z.shape), z});
+    return attention.finish(golden, o);
+  });
+}
+
+Value elu_map(const Value& x) { return scale_shift(unary(UnaryOp::kElu, x), 1, 1); }
+
+}  // namespace
+
+void check_rebased_op(const Golden& golden) { check_quadratic_op(golden, {.a = 0, .b = 0, .c = 1}); }
+void check_based_op(const Golden& golden) { check_quadratic_op(golden, {.a = 1, .b = 1, .c = 0.5}); }
+
+void check_elu_op(const Golden& golden) {
+  check_golden(golden, Ordering::kForms, [&](Engine& engine, Form form, int64_t chunk) {
+    AttentionCase attention(golden, engine);
+    const LinearOptions options{.eps = golden.setting<double>("eps"), .form = form, .chunk = chunk};
+    return attention.finish(golden, linear_attention(elu_map(attention.q), elu_map(attention.k), attention.v, options));
+  });
+}
+
+void check_carried_state_op(const Golden& golden) {
+  const HostArray s0 = golden.array("s0");
+  auto normaliser = [&](const char* name) {
+    return golden.array(name).as(Shape({s0.shape[0], s0.shape[1], s0.shape[2]}));
+  };
+  check_golden(golden, Ordering::kForms, [&](Engine& engine, Form form, int64_t chunk) {
+    AttentionCase attention(golden, engine);
+    LinearState state{leaf(engine, s0), leaf(engine, normaliser("z0"))};
+    Computation& computation = attention.computation;
+    computation.gradients.push_back({"ds0", state.s, golden.array("ds0")});
+    if (golden.has("dz0")) computation.gradients.push_back({"dz0", state.z, normaliser("dz0")});
+    const LinearOptions options{.scale = scale_of(golden),
+                                .eps = golden.setting<double>("eps"),
+                                .normalize = golden.setting<bool>("normalize"),
+                                .form = form,
+                                .chunk = chunk};
+    const Value o = linear_attention(attention.q, attention.k, attention.v, options, &state);
+    computation.outputs.push_back({"ht", state.s, golden.array("ht")});
+    computation.outputs.push_back({"zt", state.z, normaliser("zt")});
+    computation.loss.push_back({state.s, golden.array("dht")});
+    return attention.finish(golden, o);
+  });
+}
+
+void check_softmax_op(const Golden& golden) {
+  for (bool additive : {true, false}) {
+    check_golden(golden, Ordering::kFixed, [&](Engine& engine, Form, int64_t) {
+      AttentionCase attention(golden, engine);
+      const AttentionOptions options{.scale = scale_of(golden), .additive_mask = additive};
+      return attention.finish(golden, softmax_attention(attention.q, attention.k, attention.v, options));
+    });
+  }
+}
+
+void check_short_conv_op(const Golden& golden) {
+  const HostArray w = golden.array("w");
+  const Shape taps({w.shape[0], w.shape[2]});
+  check_golden(golden, Ordering::kFixed, [&](Engine& engine, Form, int64_t) {
+    const Value x = leaf(engine, golden.array("x")), weight = leaf(engine, w.as(taps)),
+                bias = leaf(engine, golden.array("b"));
+    const Value o = short_conv(x, weight, bias, golden.setting<std::string>("activation") == "silu");
+    return Computation{.outputs = {{"o", o, golden.array("o")}},
+                       .gradients = {{"dx", x, golden.array("dx")},
+                                     {"dw", weight, golden.array("dw").as(taps)},
+                                     {"db", bias, golden.array("db")}},
+                       .loss = {{o, golden.array("do")}}};
+  });
+}
+
+void check_rebased_feature_map(const Golden& golden) {
+  const auto width = golden.setting<double>("head_dim");
+  check_golden(golden, Ordering::kFixed, [&](Engine& engine, Form, int64_t) {
+    Computation computation;
+    auto optional_leaf = [&](const std::string& name) {
+      if (!golden.has("param." + name)) return Value();
+      Value value = leaf(engine, golden.array("param." + name));
+      computation.gradients.push_back({"grad." + name, value, golden.array("grad." + name)});
+      return value;
+    };
+    const Value x = leaf(engine, golden.array("x")), gamma = optional_leaf("gamma"), beta = optional_leaf("beta");
+    Value y = golden.setting<bool>("normalize") ? layer_norm(x, gamma, beta, 1e-5) : gamma ? mul(x, gamma) : x;
+    if (!golden.setting<bool>("normalize") && beta) y = add(y, beta);
+    if (golden.setting<bool>("flatten")) y = scale_shift(packed_squares(y), 1 / std::sqrt(width));
+    computation.outputs = {{"y", y, golden.array("y")}};
+    computation.gradients.push_back({"dx", x, golden.array("dx")});
+    computation.loss = {{y, golden.array("dy")}};
+    return computation;
+  });
+}
+
+}  // namespace rebased::testing

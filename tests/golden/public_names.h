@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "engine/parameters.h"
+#include "golden/golden_file.h"
+
+namespace rebased::testing {
+
+// The name that a parameter of the public code has here.
+std::string our_name(std::string_view public_name);
+
+// Gives every parameter of the store the golden's values under `prefix` ("param.", "init."), as leaves, and says what
+// each is called there: public name -> parameter. Fails the test for names that one side lacks.
+std::map<std::string, Param*> load_public(const Golden& golden, const std::string& prefix, ParameterStore& store,
+                                          Engine& engine);
+
+}  // namespace rebased::testing

@@ -1,0 +1,115 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "nn/mixers/registry.h"
+#include "nn/models.h"
+
+namespace rebased::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::string refusal(const Json& json) {
+  try {
+    model_from(json);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+Json with_mixer(const Json& mixer) { return {{"d_model", 32}, {"mixers", Json::array({mixer})}}; }
+
+TEST(ModelConfig, NamesAnUnknownMixerAndTheOneThatWasMeant) {
+  EXPECT_THAT(refusal(with_mixer({{"type", "rebasd"}})),
+              AllOf(HasSubstr("model.json.mixers.0"), HasSubstr("'rebasd'"), HasSubstr("did you mean 'rebased'")));
+}
+
+TEST(ModelConfig, NamesAnUnknownKeyAndTheOneThatWasMeant) {
+  EXPECT_THAT(refusal({{"d_modle", 32}}), AllOf(HasSubstr("d_modle"), HasSubstr("d_model")));
+  EXPECT_THAT(refusal(with_mixer({{"type", "rebased"}, {"use_gama", true}})),
+              AllOf(HasSubstr("use_gama"), HasSubstr("use_gamma")));
+}
+
+TEST(ModelConfig, NeedsMixers) {
+  EXPECT_THAT(refusal({{"mixers", Json::array()}}), HasSubstr("mixers"));
+  EXPECT_THAT(refusal({{"state_mixers", Json::array()}}), HasSubstr("state_mixers"));
+  EXPECT_THAT(refusal({{"mixers", Json::array({Json{{"kernel", 3}}})}}),
+              AllOf(HasSubstr("mixers.0"), HasSubstr("type")));
+  EXPECT_THAT(refusal({{"mixers", Json::array({Json("rebased")})}}), HasSubstr("mixers.0"));
+}
+
+TEST(ModelConfig, RefusesValuesOutOfRange) {
+  EXPECT_THAT(refusal({{"vocab_size", 0}}), HasSubstr("vocab_size"));
+  EXPECT_THAT(refusal({{"norm", "batch"}}), HasSubstr("norm"));
+  EXPECT_THAT(refusal(with_mixer({{"type", "rebased"}, {"feature_dim", 65}})), HasSubstr("feature_dim"));
+}
+
+TEST(ModelConfig, RefusesMixersThatCannotBe) {
+  EXPECT_THAT(refusal(with_mixer({{"type", "rebased"}, {"num_heads", 64}})),
+              AllOf(HasSubstr("layers.0.mixer"), HasSubstr("64 heads")));
+  EXPECT_THAT(refusal(with_mixer({{"type", "attention"}, {"num_heads", 6}, {"num_kv_heads", 4}})),
+              HasSubstr("num_kv_heads"));
+  EXPECT_THAT(refusal(with_mixer({{"type", "attention"}, {"num_heads", 2}, {"head_dim", 6}, {"rope_fraction", 0.5}})),
+              HasSubstr("rope_fraction"));
+  EXPECT_THAT(refusal(with_mixer({{"type", "based"}, {"feature_dim", 5}, {"rope_base", 10000.0}})),
+              HasSubstr("feature_dim"));
+  EXPECT_THAT(refusal(with_mixer({{"type", "base_conv"}, {"filter", "long"}})), HasSubstr("max_tokens"));
+  EXPECT_THAT(refusal(with_mixer({{"type", "base_conv"}, {"form", "gated"}, {"expand", 3}})), HasSubstr("expand"));
+  EXPECT_THAT(refusal(with_mixer({{"type", "base_conv"}, {"form", "gated"}, {"filter", "implicit"}})),
+              HasSubstr("filter"));
+}
+
+TEST(ModelConfig, RefusesOptionsThatCannotTakeEffect) {
+  EXPECT_THAT(refusal(with_mixer({{"type", "base_conv"}, {"form", "gated"}, {"use_act", true}})), HasSubstr("use_act"));
+  EXPECT_THAT(refusal(with_mixer({{"type", "base_conv"}, {"expand", 2}})), HasSubstr("expand"));
+  EXPECT_THAT(refusal(with_mixer({{"type", "base_conv"}, {"max_tokens", 8}})), HasSubstr("max_tokens"));
+  EXPECT_THAT(refusal(with_mixer({{"type", "base_conv"}, {"filter", "long"}, {"max_tokens", 8}, {"kernel", 4}})),
+              HasSubstr("kernel"));
+  const auto map = [](const Json& feature_map) {
+    return with_mixer({{"type", "linear_attention"}, {"feature_map", feature_map}});
+  };
+  EXPECT_THAT(refusal(map({{"name", "elu"}, {"floor", 0.5}})), HasSubstr("floor"));
+  EXPECT_THAT(refusal(map({{"name", "square"}, {"temperature", 2.0}})), HasSubstr("temperature"));
+  EXPECT_THAT(refusal(map({{"name", "elu"}, {"size", 3}})), HasSubstr("size"));
+  EXPECT_THAT(refusal(map({{"name", "elu"}, {"nu", 3}})), HasSubstr("nu"));
+  EXPECT_THAT(refusal(map({{"name", "elu"}, {"tie", false}})), HasSubstr("tie"));
+}
+
+TEST(ModelConfig, FillsInEveryOptionAndIsAcceptedBack) {
+  const ModelConfig config = config_from({{"mixers", Json::array({Json{{"type", "rebased"}, {"num_heads", 2}}})}});
+  EXPECT_EQ(config.mixers[0]["type"], "rebased");
+  EXPECT_EQ(config.mixers[0]["num_heads"], 2);
+  EXPECT_EQ(config.mixers[0]["eps"], 1e-12);
+  const Json written = options_to_json(config);
+  EXPECT_EQ(options_to_json(config_from(written)), written);
+}
+
+TEST(ModelConfig, RepeatsItsLists) {
+  const LanguageModel model = model_from({{"d_model", 24}, {"n_layers", 5}, {"vocab_size", 8}});
+  for (const auto& param : model.parameters().params()) {
+    const std::string& name = param.spec.name;
+    if (!name.starts_with("layers.")) continue;
+    const int layer = name[7] - '0';
+    if (name.ends_with("mixer.projection.weight")) {
+      EXPECT_EQ(layer % 2, 0) << name;
+    } else if (name.ends_with("mixer.proj_q.weight")) {
+      EXPECT_EQ(layer % 2, 1) << name;
+    }
+  }
+}
+
+TEST(Registry, DescribesEveryMixerAndOption) {
+  for (const MixerEntry& entry : mixer_registry()) {
+    EXPECT_FALSE(entry.summary.empty()) << entry.name;
+    for (const OptionHelp& row : entry.help()) EXPECT_FALSE(row.help.empty()) << entry.name << "." << row.name;
+    const Json defaults = entry.resolve(Json::object(), entry.name);
+    EXPECT_EQ(entry.help().size(), defaults.empty() ? 0 : defaults.flatten().size()) << entry.name;
+  }
+  for (const OptionHelp& row : options_help<ModelConfig>()) EXPECT_FALSE(row.help.empty()) << row.name;
+}
+
+}  // namespace
+}  // namespace rebased::testing

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "support/host_array.h"
+
+namespace rebased::testing {
+
+// The torch engine and its gradients for tests that do not see torch themselves: libtorch's headers are slow to
+// compile.
+
+std::unique_ptr<Engine> make_torch_engine(DType dtype, bool kernels = true);
+
+// Makes a value of a torch engine one that gradients are taken to, in place. Every later use of it is recorded.
+void track(const Value& leaf);
+
+struct Weighted {
+  Value output;
+  HostArray weight;
+};
+
+// Gradients of sum over outputs of <weight, output>, one for each leaf; nothing for a leaf that the outputs do not
+// depend on.
+std::vector<std::optional<HostArray>> gradients(std::span<const Weighted> outputs, std::span<const Value> leaves);
+
+}  // namespace rebased::testing
