@@ -149,10 +149,10 @@ void CommandLine::forward(std::function<void(const std::vector<std::string>& typ
   impl_->app->set_help_flag();
   impl_->app->prefix_command();
   impl_->act = [this, act = std::move(act)] {
-    std::vector<std::string> typed = impl_->app->remaining();
-    if (const auto threads = root().impl_->threads)
-      typed.insert(typed.begin(), {"--threads", std::to_string(*threads)});
-    act(typed);
+    if (const auto threads = root().impl_->threads) {
+      throw UsageError("--threads cannot take effect here: give --set threads={} behind {}", *threads, path());
+    }
+    act(impl_->app->remaining());
   };
 }
 

@@ -38,8 +38,8 @@ class CommandLine {
   void example(const std::string& command);  // the last lines of --help; the last example given is the last line
   void action(std::function<void()> act);
 
-  // All that was typed behind the verb is handed to `act` as it is, --help and all, and a --threads in front of the
-  // verb as if it stood first behind it.
+  // All that was typed behind the verb is handed to `act` as it is, --help and all. A --threads in front is refused:
+  // what the verb forwards to has its own way to set them.
   void forward(std::function<void(const std::vector<std::string>& typed)> act);
 
   // Parses and carries out; on the root. Throws UsageError, and what the action throws. --help prints to stdout. Every

@@ -28,10 +28,11 @@ std::vector<RecipeFile> find_recipes() {
   std::map<std::string, RecipeFile> found;
   for (const fs::path& folder :
        {fs::path(REBASED_SOURCE_RECIPES), prefix / REBASED_INSTALLED_RECIPES, fs::path("recipes")}) {
-    std::error_code unreadable;
-    for (const auto& entry : fs::directory_iterator(folder, unreadable)) {
+    std::error_code absent;
+    const auto options = fs::directory_options::skip_permission_denied;
+    for (const auto& entry : fs::recursive_directory_iterator(folder, options, absent)) {
       if (entry.path().extension() != ".toml") continue;
-      const std::string name = entry.path().stem();
+      const std::string name = entry.path().lexically_relative(folder).replace_extension();
       found.try_emplace(name, RecipeFile{name, entry.path(), first_comment(entry.path())});
     }
   }

@@ -118,7 +118,8 @@ TEST_F(Usage, TrainingIsHandedToItsOwnCommand) {
   const CommandResult beside = shell("bin/rebased train recipe.toml --set 'a.b = 1' --help");
   EXPECT_EQ(beside.status, 3) << beside.err;
   EXPECT_EQ(beside.out, "train|recipe.toml|--set|a.b = 1|--help|");
-  EXPECT_EQ(shell("bin/rebased --threads 2 validate x").out, "validate|--threads|2|x|");
+  EXPECT_EQ(shell("bin/rebased validate x").out, "validate|x|");
+  EXPECT_EQ(shell("bin/rebased --threads 2 train x").status, 2);
   EXPECT_EQ(shell("bin/rebased sweep").out, "sweep|");
   std::filesystem::create_directory(folder_ / "other");
   std::filesystem::rename(folder_ / "bin/rebased", folder_ / "other/rebased");
@@ -141,7 +142,9 @@ TEST_F(Usage, ListsAreTextOrJson) {
 }
 
 TEST_F(Usage, RecipesOfTheFolderAreListed) {
-  std::filesystem::create_directory(folder_ / "recipes");
+  std::filesystem::create_directories(folder_ / "recipes/deep");
+  write("recipes/deep/other.toml", "seed = 1\n");
+  EXPECT_THAT(rebased("ls recipes").out, HasSubstr("\ndeep/other"));
   write("recipes/my_own.toml", "\n# My own recipe.\n# More.\nseed = 1\n");
   EXPECT_THAT(rebased("ls recipes").out, HasSubstr("my_own"));
   EXPECT_THAT(rebased("ls recipes").out, HasSubstr("My own recipe.\n"));
