@@ -85,7 +85,7 @@ int sweep(const SweepFlags& flags) {
   const Table table = outcome_table(outcomes);
   Report report{.title = flags.title.empty() ? fs::path(flags.out).filename().string() : flags.title};
   for (const RunOutcome& outcome : outcomes) report.runs.push_back(outcome.report);
-  report.tables.push_back({"Results", table});
+  report.tables.push_back({"Size and speed", table});
   const fs::path file = fs::path(flags.out) / "report.html";
   write_report(file, report);
   fmt::print("{}report: {}\n", table.text(), file.string());
