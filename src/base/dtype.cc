@@ -48,20 +48,33 @@ void store(void* data, int64_t i, T value) {
 template <class F>
 void with_loader(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::kF32: return f([](const void* d, int64_t i) { return load<float>(d, i); });
-    case DType::kF64: return f([](const void* d, int64_t i) { return load<double>(d, i); });
-    case DType::kF16: return f([](const void* d, int64_t i) { return f16_to_f32(load<uint16_t>(d, i)); });
-    case DType::kBF16: return f([](const void* d, int64_t i) { return bf16_to_f32(load<uint16_t>(d, i)); });
-    case DType::kI64: return f([](const void* d, int64_t i) { return load<int64_t>(d, i); });
-    case DType::kI32: return f([](const void* d, int64_t i) { return load<int32_t>(d, i); });
-    case DType::kI16: return f([](const void* d, int64_t i) { return load<int16_t>(d, i); });
-    case DType::kI8: return f([](const void* d, int64_t i) { return load<int8_t>(d, i); });
+    case DType::kF32:
+      return f([](const void* d, int64_t i) { return load<float>(d, i); });
+    case DType::kF64:
+      return f([](const void* d, int64_t i) { return load<double>(d, i); });
+    case DType::kF16:
+      return f([](const void* d, int64_t i) { return f16_to_f32(load<uint16_t>(d, i)); });
+    case DType::kBF16:
+      return f([](const void* d, int64_t i) { return bf16_to_f32(load<uint16_t>(d, i)); });
+    case DType::kI64:
+      return f([](const void* d, int64_t i) { return load<int64_t>(d, i); });
+    case DType::kI32:
+      return f([](const void* d, int64_t i) { return load<int32_t>(d, i); });
+    case DType::kI16:
+      return f([](const void* d, int64_t i) { return load<int16_t>(d, i); });
+    case DType::kI8:
+      return f([](const void* d, int64_t i) { return load<int8_t>(d, i); });
     case DType::kBool:
-    case DType::kU8: return f([](const void* d, int64_t i) { return load<uint8_t>(d, i); });
-    case DType::kU16: return f([](const void* d, int64_t i) { return load<uint16_t>(d, i); });
-    case DType::kU32: return f([](const void* d, int64_t i) { return load<uint32_t>(d, i); });
-    case DType::kU64: return f([](const void* d, int64_t i) { return load<uint64_t>(d, i); });
-    default: throw FormatError("8-bit floats ({}) cannot be converted", dtype_name(dtype));
+    case DType::kU8:
+      return f([](const void* d, int64_t i) { return load<uint8_t>(d, i); });
+    case DType::kU16:
+      return f([](const void* d, int64_t i) { return load<uint16_t>(d, i); });
+    case DType::kU32:
+      return f([](const void* d, int64_t i) { return load<uint32_t>(d, i); });
+    case DType::kU64:
+      return f([](const void* d, int64_t i) { return load<uint64_t>(d, i); });
+    default:
+      throw FormatError("8-bit floats ({}) cannot be converted", dtype_name(dtype));
   }
 }
 
@@ -71,17 +84,28 @@ void convert_from(const Load& get, const void* from, void* to, DType to_type, in
     for (int64_t i = 0; i < n; ++i) put(i, get(from, i));
   };
   switch (to_type) {
-    case DType::kF32: return loop([to](int64_t i, auto x) { store(to, i, static_cast<float>(x)); });
-    case DType::kF64: return loop([to](int64_t i, auto x) { store(to, i, static_cast<double>(x)); });
-    case DType::kF16: return loop([to](int64_t i, auto x) { store(to, i, f32_to_f16(static_cast<float>(x))); });
-    case DType::kBF16: return loop([to](int64_t i, auto x) { store(to, i, f32_to_bf16(static_cast<float>(x))); });
-    case DType::kI64: return loop([to](int64_t i, auto x) { store(to, i, static_cast<int64_t>(x)); });
-    case DType::kI32: return loop([to](int64_t i, auto x) { store(to, i, static_cast<int32_t>(x)); });
-    case DType::kI16: return loop([to](int64_t i, auto x) { store(to, i, static_cast<int16_t>(x)); });
-    case DType::kU16: return loop([to](int64_t i, auto x) { store(to, i, static_cast<uint16_t>(x)); });
-    case DType::kU8: return loop([to](int64_t i, auto x) { store(to, i, static_cast<uint8_t>(x)); });
-    case DType::kBool: return loop([to](int64_t i, auto x) { store(to, i, static_cast<uint8_t>(x != 0)); });
-    default: throw FormatError("nothing is converted to {}", dtype_name(to_type));
+    case DType::kF32:
+      return loop([to](int64_t i, auto x) { store(to, i, static_cast<float>(x)); });
+    case DType::kF64:
+      return loop([to](int64_t i, auto x) { store(to, i, static_cast<double>(x)); });
+    case DType::kF16:
+      return loop([to](int64_t i, auto x) { store(to, i, f32_to_f16(static_cast<float>(x))); });
+    case DType::kBF16:
+      return loop([to](int64_t i, auto x) { store(to, i, f32_to_bf16(static_cast<float>(x))); });
+    case DType::kI64:
+      return loop([to](int64_t i, auto x) { store(to, i, static_cast<int64_t>(x)); });
+    case DType::kI32:
+      return loop([to](int64_t i, auto x) { store(to, i, static_cast<int32_t>(x)); });
+    case DType::kI16:
+      return loop([to](int64_t i, auto x) { store(to, i, static_cast<int16_t>(x)); });
+    case DType::kU16:
+      return loop([to](int64_t i, auto x) { store(to, i, static_cast<uint16_t>(x)); });
+    case DType::kU8:
+      return loop([to](int64_t i, auto x) { store(to, i, static_cast<uint8_t>(x)); });
+    case DType::kBool:
+      return loop([to](int64_t i, auto x) { store(to, i, static_cast<uint8_t>(x != 0)); });
+    default:
+      throw FormatError("nothing is converted to {}", dtype_name(to_type));
   }
 }
 

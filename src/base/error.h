@@ -14,12 +14,12 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-#define REBASED_ERROR(Name)                                                                     \
-  class Name : public Error {                                                                   \
-   public:                                                                                      \
-    explicit Name(const std::string& message) : Error(message) {}                               \
-    template <class First, class... Rest>                                                       \
-    Name(fmt::format_string<First, Rest...> format, First&& first, Rest&&... rest)              \
+#define REBASED_ERROR(Name)                                                                      \
+  class Name : public Error {                                                                    \
+   public:                                                                                       \
+    explicit Name(const std::string& message) : Error(message) {}                                \
+    template <class First, class... Rest>                                                        \
+    Name(fmt::format_string<First, Rest...> format, First&& first, Rest&&... rest)               \
         : Error(fmt::format(format, std::forward<First>(first), std::forward<Rest>(rest)...)) {} \
   }
 

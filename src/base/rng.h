@@ -23,8 +23,8 @@ class Rng {
 
   uint64_t next() { return mix64(key_ ^ mix64(counter_++)); }
   double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }  // [0, 1)
-  double normal();                                                         // N(0, 1)
-  uint64_t below(uint64_t n);                                              // uniform in [0, n), n >= 1, unbiased
+  double normal();                                                          // N(0, 1)
+  uint64_t below(uint64_t n);                                               // uniform in [0, n), n >= 1, unbiased
   uint64_t counter() const { return counter_; }
 
  private:

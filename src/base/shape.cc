@@ -11,7 +11,8 @@ namespace rebased {
 Shape::Shape(std::initializer_list<int64_t> dims) : Shape(std::span<const int64_t>(dims.begin(), dims.size())) {}
 
 Shape::Shape(std::span<const int64_t> dims) {
-  if (dims.size() > kMaxRank) throw ShapeError("a shape has at most {} dimensions, found {}", int{kMaxRank}, dims.size());
+  if (dims.size() > kMaxRank)
+    throw ShapeError("a shape has at most {} dimensions, found {}", int{kMaxRank}, dims.size());
   rank_ = static_cast<int>(dims.size());
   std::copy(dims.begin(), dims.end(), dims_.begin());
 }
@@ -77,7 +78,8 @@ int64_t Dims::operator[](std::string_view symbol) const {
 
 void Dims::fail(const char* name, const Shape& shape, const char* pattern) const {
   std::string known;
-  for (int i = 0; i < count_; ++i) known += fmt::format("{}{}={}", i == 0 ? " with " : " ", entries_[i].symbol, entries_[i].extent);
+  for (int i = 0; i < count_; ++i)
+    known += fmt::format("{}{}={}", i == 0 ? " with " : " ", entries_[i].symbol, entries_[i].extent);
   throw ShapeError("[{}] {}: expected [{}]{}, found {}", op_, name, pattern, known, shape.str());
 }
 

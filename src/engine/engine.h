@@ -11,8 +11,8 @@
 
 namespace rebased {
 
-// Carries out the vocabulary. Models never call it: they call the free functions of vocabulary.h, which check operands and
-// infer shapes once for every engine. Engines may rely on those checks.
+// Carries out the vocabulary. Models never call it: they call the free functions of vocabulary.h, which check operands
+// and infer shapes once for every engine. Engines may rely on those checks.
 class Engine {
  public:
   virtual ~Engine() = default;

@@ -11,7 +11,9 @@ namespace rebased {
 namespace init {
 
 Init constant(double value) {
-  return [value](std::span<float> data, const Shape&, Rng&) { std::fill(data.begin(), data.end(), static_cast<float>(value)); };
+  return [value](std::span<float> data, const Shape&, Rng&) {
+    std::fill(data.begin(), data.end(), static_cast<float>(value));
+  };
 }
 
 Init normal(double std) {
@@ -115,9 +117,11 @@ std::vector<std::string> mismatches(const std::deque<Param>& params, const Tenso
     if (found == tensors.end()) {
       problems.push_back(fmt::format("{} is missing", spec.name));
     } else if (found->second.shape != spec.shape) {
-      problems.push_back(fmt::format("{}: expected {}, found {}", spec.name, spec.shape.str(), found->second.shape.str()));
+      problems.push_back(
+          fmt::format("{}: expected {}, found {}", spec.name, spec.shape.str(), found->second.shape.str()));
     } else if (!is_floating(found->second.dtype)) {
-      problems.push_back(fmt::format("{}: expected a float type, found {}", spec.name, dtype_name(found->second.dtype)));
+      problems.push_back(
+          fmt::format("{}: expected a float type, found {}", spec.name, dtype_name(found->second.dtype)));
     }
   }
   for (const auto& [name, tensor] : tensors) {

@@ -38,8 +38,8 @@ struct Param {
   Value value;  // empty until materialised or loaded
 };
 
-// The parameters of a model, in order of declaration. A model is built by declaring; it can be counted and printed before
-// any engine exists. Addresses of Params stay valid while the store lives.
+// The parameters of a model, in order of declaration. A model is built by declaring; it can be counted and printed
+// before any engine exists. Addresses of Params stay valid while the store lives.
 class ParameterStore {
  public:
   Param& declare(ParamSpec spec);  // throws ConfigError for a name declared twice
@@ -65,9 +65,9 @@ class Scope {
       : store_(&store), prefix_(std::move(prefix)), init_std_(init_std), residual_std_(residual_std) {}
 
   Scope child(std::string_view name) const;
-  Param& param(std::string_view name, const Shape& shape, Init init) const;          // weight-decayed
-  Param& gain_or_bias(std::string_view name, const Shape& shape, Init init) const;   // exempt when only matrices decay
-  Param& buffer(std::string_view name, const Shape& shape, Init init) const;         // not trained
+  Param& param(std::string_view name, const Shape& shape, Init init) const;         // weight-decayed
+  Param& gain_or_bias(std::string_view name, const Shape& shape, Init init) const;  // exempt when only matrices decay
+  Param& buffer(std::string_view name, const Shape& shape, Init init) const;        // not trained
   const std::string& prefix() const { return prefix_; }
   double init_std() const { return init_std_; }          // of projections and embeddings
   double residual_std() const { return residual_std_; }  // of projections back into the residual stream

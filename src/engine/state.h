@@ -10,8 +10,9 @@
 
 namespace rebased {
 
-// What one mixer remembers of the tokens it has seen: named arrays with dimension 0 the batch row, and how many tokens each
-// row has seen. A value: clone() copies, and a clone never shares arrays with its origin. Batch rows are independent.
+// What one mixer remembers of the tokens it has seen: named arrays with dimension 0 the batch row, and how many tokens
+// each row has seen. A value: clone() copies, and a clone never shares arrays with its origin. Batch rows are
+// independent.
 class MixerState {
  public:
   struct Array {

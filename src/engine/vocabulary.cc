@@ -22,7 +22,8 @@ void check_ids(const char* op, const char* name, const Value& x) {
 
 void check_same_engine(const char* op, const char* name, const Value& x, const Value& other) {
   if (&x.engine() != &other.engine()) {
-    throw ShapeError("[{}] {}: lives on engine {}, the other operands on {}", op, name, other.engine().name(), x.engine().name());
+    throw ShapeError("[{}] {}: lives on engine {}, the other operands on {}", op, name, other.engine().name(),
+                     x.engine().name());
   }
 }
 
@@ -62,7 +63,8 @@ void check_binary(const char* op, const Value& a, const Value& b) {
   check_floating(op, "a", a);
   check_operand(op, "b", b, a);
   if (!broadcasts(a.shape(), b.shape())) {
-    throw ShapeError("[{}] b: expected {}, its last dimension or a column of it, found {}", op, a.shape().str(), b.shape().str());
+    throw ShapeError("[{}] b: expected {}, its last dimension or a column of it, found {}", op, a.shape().str(),
+                     b.shape().str());
   }
 }
 
@@ -72,8 +74,10 @@ void check_state(const char* op, const LinearState* state, const Value& q, const
   check_operand(op, "state.z", state->z, q);
   const Shape s({dims["B"], dims["H"], features, dims["Dv"]});
   const Shape z({dims["B"], dims["H"], features});
-  if (state->s.shape() != s) throw ShapeError("[{}] state.s: expected {}, found {}", op, s.str(), state->s.shape().str());
-  if (state->z.shape() != z) throw ShapeError("[{}] state.z: expected {}, found {}", op, z.str(), state->z.shape().str());
+  if (state->s.shape() != s)
+    throw ShapeError("[{}] state.s: expected {}, found {}", op, s.str(), state->s.shape().str());
+  if (state->z.shape() != z)
+    throw ShapeError("[{}] state.z: expected {}, found {}", op, z.str(), state->z.shape().str());
 }
 
 }  // namespace
@@ -147,7 +151,8 @@ Value rms_norm(const Value& x, const Value& weight, double eps) {
 
 Value reshape(const Value& x, const Shape& shape) {
   if (shape.numel() != x.shape().numel()) {
-    throw ShapeError("[reshape] {} has {} elements, {} has {}", x.shape().str(), x.shape().numel(), shape.str(), shape.numel());
+    throw ShapeError("[reshape] {} has {} elements, {} has {}", x.shape().str(), x.shape().numel(), shape.str(),
+                     shape.numel());
   }
   return x.engine().reshape(x, shape);
 }
@@ -185,7 +190,8 @@ Value concat(std::span<const Value> parts, int dim) {
 Value select_rows(const Value& x, std::span<const int64_t> rows) {
   check_rank("select_rows", "x", x, 1);
   for (int64_t row : rows) {
-    if (row < 0 || row >= x.size(0)) throw ShapeError("[select_rows] row {} of {} does not exist", row, x.shape().str());
+    if (row < 0 || row >= x.size(0))
+      throw ShapeError("[select_rows] row {} of {} does not exist", row, x.shape().str());
   }
   return x.engine().select_rows(x, rows);
 }
@@ -253,11 +259,13 @@ Value long_conv(const Value& x, const Value& filter) {
   check_operand("long_conv", "filter", filter, x);
   Dims dims("long_conv");
   dims.check("x", x.shape(), "B T C").check("filter", filter.shape(), "C L");
-  if (dims["L"] < dims["T"]) throw ShapeError("[long_conv] {} tokens exceed the filter's {} taps", dims["T"], dims["L"]);
+  if (dims["L"] < dims["T"])
+    throw ShapeError("[long_conv] {} tokens exceed the filter's {} taps", dims["T"], dims["L"]);
   return x.engine().long_conv(x, filter);
 }
 
-Value quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options, LinearState* state) {
+Value quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
+                          LinearState* state) {
   check_floating("quadratic_attention", "q", q);
   check_operand("quadratic_attention", "k", k, q);
   check_operand("quadratic_attention", "v", v, q);
@@ -269,7 +277,8 @@ Value quadratic_attention(const Value& q, const Value& k, const Value& v, const 
   return q.engine().quadratic_attention(q, k, v, options, state);
 }
 
-Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options, LinearState* state) {
+Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
+                       LinearState* state) {
   check_floating("linear_attention", "q", q);
   check_operand("linear_attention", "k", k, q);
   check_operand("linear_attention", "v", v, q);
@@ -307,10 +316,12 @@ CrossEntropy cross_entropy(const Value& x, const Value& e, std::span<const int64
   Dims dims("cross_entropy");
   dims.check("x", x.shape(), "N C").check("e", e.shape(), "V C");
   if (static_cast<int64_t>(labels.size()) != dims["N"] || labels.empty()) {
-    throw ShapeError("[cross_entropy] labels: expected N={} of them and at least one, found {}", dims["N"], labels.size());
+    throw ShapeError("[cross_entropy] labels: expected N={} of them and at least one, found {}", dims["N"],
+                     labels.size());
   }
   for (int64_t label : labels) {
-    if (label < 0 || label >= dims["V"]) throw ShapeError("[cross_entropy] label {} is outside the vocabulary of {}", label, dims["V"]);
+    if (label < 0 || label >= dims["V"])
+      throw ShapeError("[cross_entropy] label {} is outside the vocabulary of {}", label, dims["V"]);
   }
   return x.engine().cross_entropy(x, e, labels);
 }

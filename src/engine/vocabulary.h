@@ -11,8 +11,8 @@
 namespace rebased {
 
 // The closed vocabulary that models are written in. Each function checks shapes and dtypes by symbolic names
-// (docs/notation.md; ShapeError says the operation, the operand, what was expected and found) and has the engine that owns
-// its operands carry it out. "..." stands for any leading dimensions.
+// (docs/notation.md; ShapeError says the operation, the operand, what was expected and found) and has the engine that
+// owns its operands carry it out. "..." stands for any leading dimensions.
 
 using UnaryOp = kernels::Unary;
 using kernels::Form;
@@ -49,9 +49,9 @@ struct LinearState {
   Value z;
 };
 
-// Which keys a query sees. Without positions: slot s is token s, query t is token S - T + t, causal. With them: slot s of row
-// b holds the key of token key_pos[b, s] (nothing when negative), and is seen when key_pos <= query_pos and, with a
-// window, key_pos > query_pos - window.
+// Which keys a query sees. Without positions: slot s is token s, query t is token S - T + t, causal. With them: slot s
+// of row b holds the key of token key_pos[b, s] (nothing when negative), and is seen when key_pos <= query_pos and,
+// with a window, key_pos > query_pos - window.
 struct AttentionOptions {
   double scale = 1;
   int64_t window = 0;          // visible keys including the query's own; 0: all
@@ -83,7 +83,7 @@ Value sum_last(const Value& x);  // [..., C] -> [..., 1]
 Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps);
 Value rms_norm(const Value& x, const Value& weight, double eps);
 Value reshape(const Value& x, const Shape& shape);  // same elements in the same order
-Value transpose(const Value& x);                         // [N, M] -> [M, N]
+Value transpose(const Value& x);                    // [N, M] -> [M, N]
 Value slice(const Value& x, int dim, int64_t begin, int64_t length);
 Value concat(std::span<const Value> parts, int dim);
 Value select_rows(const Value& x, std::span<const int64_t> rows);  // of dimension 0, repeats allowed
@@ -98,7 +98,8 @@ Value packed_squares(const Value& x);
 // x [..., D] -> features of 1 + s + s^2/2, s = <x, y>/sqrt(D): [1 | x/D^(1/4) | second order], second order either all
 // D^2 products / sqrt(2 D) or packed (x_i^2/sqrt(2 D), x_i x_j/sqrt(D) for i < j). arXiv:2402.18668.
 Value taylor_features(const Value& x, bool packed);
-// Causal depthwise convolution: x [B, T, C], w [C, K], bias [C] or empty; state [B, K-1, C]: the last inputs, oldest first.
+// Causal depthwise convolution: x [B, T, C], w [C, K], bias [C] or empty; state [B, K-1, C]: the last inputs, oldest
+// first.
 Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state = nullptr);
 // y[t] = sum_{j<=t} filter[c, j] x[t-j]: x [B, T, C], filter [C, L], L >= T
 Value long_conv(const Value& x, const Value& filter);

@@ -7,7 +7,8 @@
 namespace rebased::kernels {
 
 // Causal linear attention on features that are already mapped, every (batch, head) on its own:
-//   S_t = S_{t-1} + k_t v_t^T,  Z_t = Z_{t-1} + k_t,  o_t = scale q_t^T S_t  [ / (scale q_t . Z_t + eps) when normalize ]
+//   S_t = S_{t-1} + k_t v_t^T,  Z_t = Z_{t-1} + k_t,  o_t = scale q_t^T S_t  [ / (scale q_t . Z_t + eps) when normalize
+//   ]
 // All arrays dense row-major. Source: arXiv:2006.16236 section 3.
 template <class Real>
 struct LinearAttentionArgs {

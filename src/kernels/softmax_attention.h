@@ -5,18 +5,18 @@
 namespace rebased::kernels {
 
 // Softmax attention of T queries over S key slots, forward only; head h reads key head h / (H / Hkv).
-// Query t of row b stands at position query_pos[b,t]; slot s holds the key of position key_pos[b,s], or nothing when that
-// is negative. A slot is visible when 0 <= key_pos <= query_pos and, for window > 0, key_pos > query_pos - window.
-// Invisible slots get weight 0; with additive_mask, slots that hold a key but are hidden get -10000 added to their score
-// instead (zoology's mask). A query that sees nothing yields zeros.
+// Query t of row b stands at position query_pos[b,t]; slot s holds the key of position key_pos[b,s], or nothing when
+// that is negative. A slot is visible when 0 <= key_pos <= query_pos and, for window > 0, key_pos > query_pos - window.
+// Invisible slots get weight 0; with additive_mask, slots that hold a key but are hidden get -10000 added to their
+// score instead (zoology's mask). A query that sees nothing yields zeros.
 template <class Real>
 struct SoftmaxAttentionArgs {
   int64_t B = 0, T = 0, S = 0, H = 0, Hkv = 0, Dk = 0, Dv = 0;
-  const Real* q = nullptr;              // [B, T, H, Dk]
-  const Real* k = nullptr;              // [B, S, Hkv, Dk]
-  const Real* v = nullptr;              // [B, S, Hkv, Dv]
-  const int64_t* query_pos = nullptr;   // [B, T]
-  const int64_t* key_pos = nullptr;     // [B, S]
+  const Real* q = nullptr;             // [B, T, H, Dk]
+  const Real* k = nullptr;             // [B, S, Hkv, Dk]
+  const Real* v = nullptr;             // [B, S, Hkv, Dv]
+  const int64_t* query_pos = nullptr;  // [B, T]
+  const int64_t* key_pos = nullptr;    // [B, S]
   double scale = 1;
   int64_t window = 0;  // number of visible keys including the query's own; 0 is all
   bool additive_mask = false;

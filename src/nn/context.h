@@ -35,7 +35,8 @@ struct Context {
   Value memory_padding{};             // [B, S]
 
   Observer* observer = nullptr;
-  std::map<std::string, std::any>* scratch = nullptr;  // shared by the layers of one pass (rotary tables, value residual)
+  std::map<std::string, std::any>* scratch =
+      nullptr;  // shared by the layers of one pass (rotary tables, value residual)
 
   uint64_t dropout_stream(std::string_view place) const { return derive_key(dropout_key, place); }
   void observe(std::string_view name, const Value& value) const {

@@ -22,7 +22,8 @@ class ModelState {
   void detach();
 };
 
-// Loss over labelled positions and, for each of them in row-major order, its position, negative log-likelihood and best id.
+// Loss over labelled positions and, for each of them in row-major order, its position, negative log-likelihood and best
+// id.
 struct ModelLoss {
   Value loss;                      // scalar: mean cross-entropy (+ auxiliary losses)
   std::vector<int64_t> positions;  // indices into [B * T]
@@ -30,8 +31,8 @@ struct ModelLoss {
   std::vector<int64_t> best;
 };
 
-// Token embedding (+ learned positions), blocks, final norm, head. Declares its parameters when built: initialise or load
-// them on an engine before the first pass.
+// Token embedding (+ learned positions), blocks, final norm, head. Declares its parameters when built: initialise or
+// load them on an engine before the first pass.
 class LanguageModel {
  public:
   explicit LanguageModel(ModelConfig config);
@@ -41,7 +42,8 @@ class LanguageModel {
   const ParameterStore& parameters() const { return parameters_; }
   const std::vector<std::unique_ptr<Block>>& blocks() const { return blocks_; }
 
-  // tokens [B, T] i64 -> [B, T, C] behind the last block, before the final norm. state: null, or continued and advanced.
+  // tokens [B, T] i64 -> [B, T, C] behind the last block, before the final norm. state: null, or continued and
+  // advanced.
   Value hidden(const Value& tokens, const Context& ctx, ModelState* state, Value* aux_loss = nullptr);
   // [..., C] -> [..., V]: final norm and head.
   Value logits(const Value& hidden) const;

@@ -16,7 +16,8 @@ NormKind norm_kind(const std::string& name) {
   throw ConfigError("norm: expected layer or rms, found {}", name);
 }
 
-Norm::Norm(const Scope& scope, NormKind kind, int64_t channels, double eps, bool weight, bool bias) : kind_(kind), eps_(eps) {
+Norm::Norm(const Scope& scope, NormKind kind, int64_t channels, double eps, bool weight, bool bias)
+    : kind_(kind), eps_(eps) {
   if (weight) weight_ = &scope.gain_or_bias("weight", Shape({channels}), init::constant(1));
   if (bias && kind == NormKind::kLayer) bias_ = &scope.gain_or_bias("bias", Shape({channels}), init::constant(0));
 }

@@ -14,7 +14,9 @@ class Linear {
   Linear() = default;
   Linear(const Scope& scope, int64_t in, int64_t out, bool bias) : Linear(scope, in, out, bias, scope.init_std()) {}
   Linear(const Scope& scope, int64_t in, int64_t out, bool bias, double std);
-  Value operator()(const Value& x) const { return linear(x, weight_->value, bias_ != nullptr ? bias_->value : Value()); }
+  Value operator()(const Value& x) const {
+    return linear(x, weight_->value, bias_ != nullptr ? bias_->value : Value());
+  }
 
  private:
   Param* weight_ = nullptr;
@@ -38,7 +40,8 @@ class Norm {
   Param* bias_ = nullptr;
 };
 
-// Causal depthwise convolution; parameters "weight" [C, K] and "bias" [C], both U(-1/sqrt K, 1/sqrt K) as PyTorch's Conv1d.
+// Causal depthwise convolution; parameters "weight" [C, K] and "bias" [C], both U(-1/sqrt K, 1/sqrt K) as PyTorch's
+// Conv1d.
 class ShortConv {
  public:
   ShortConv() = default;

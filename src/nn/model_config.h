@@ -33,7 +33,8 @@ struct ModelConfig {
     v("vocab_size", vocab_size, "number of token ids", at_least(1));
     v("d_model", d_model, "channels of the residual stream", at_least(1));
     v("n_layers", n_layers, "blocks", at_least(1));
-    v("max_tokens", max_tokens, "rows of the learned position table and longest sequence; 0: no table, no limit", at_least(0));
+    v("max_tokens", max_tokens, "rows of the learned position table and longest sequence; 0: no table, no limit",
+      at_least(0));
     v("mixers", mixers, "sequence mixers, {type = NAME, options}; layer i takes mixers[i mod length]");
     v("state_mixers", state_mixers, "feed-forward parts; layer i takes state_mixers[i mod length]");
     v("norm", norm, "layer: LayerNorm; rms: RMSNorm", one_of({"layer", "rms"}));

@@ -15,12 +15,12 @@ struct MixerTraits {
   enum class StateKind : uint8_t { kNone, kFixed, kGrowing };
 
   StateKind state = StateKind::kFixed;
-  bool exact_split = true;      // the law: outputs do not depend on how the sequence is cut into calls
-  bool padding = false;         // honours Context::padding
-  bool documents = false;       // honours Context::document_ids
-  bool prefix = false;          // honours Context::prefix_len
+  bool exact_split = true;       // the law: outputs do not depend on how the sequence is cut into calls
+  bool padding = false;          // honours Context::padding
+  bool documents = false;        // honours Context::document_ids
+  bool prefix = false;           // honours Context::prefix_len
   bool cross_attention = false;  // needs Context::memory
-  int64_t max_tokens = 0;       // longest sequence; 0: no limit
+  int64_t max_tokens = 0;        // longest sequence; 0: no limit
 };
 
 struct MixerOutput {

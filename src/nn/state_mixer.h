@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "nn/layers.h"
 #include "config/options.h"
+#include "nn/layers.h"
 
 namespace rebased {
 

@@ -19,9 +19,9 @@ enum class ProgressMode {
 struct ProgressOptions {
   ProgressMode mode = ProgressMode::kLines;
   bool color = false;
-  double bar_seconds = 0.1;                     // least time between two redraws of the bar
-  double line_seconds = 10;                     // and between two plain lines
-  std::string unit = "steps";                   // what is counted
+  double bar_seconds = 0.1;                       // least time between two redraws of the bar
+  double line_seconds = 10;                       // and between two plain lines
+  std::string unit = "steps";                     // what is counted
   std::function<double()> clock{};                // seconds; null: the steady clock
   std::function<int()> columns{};                 // width of the terminal; null: asks stderr, 80 when it does not know
   std::function<void(std::string_view)> write{};  // null: stderr, flushed

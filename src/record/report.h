@@ -31,7 +31,7 @@ struct Report {
   std::string title{};
   std::string summary{};  // a paragraph below the title; may be empty
   std::vector<ReportRun> runs{};
-  std::string x_key = "step";        // what the curves run over: "step", "epoch" or "time"
+  std::string x_key = "step";          // what the curves run over: "step", "epoch" or "time"
   std::vector<ReportTable> tables{};   // further results, below the curves
   std::vector<std::string> figures{};  // further pictures: SVG of plot.h, put in as it is
   std::string repeat{};                // commands that give the report again; empty: the runs' own commands

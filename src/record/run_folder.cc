@@ -71,8 +71,9 @@ void remove_leftovers_in(const fs::path& folder) {
 RunFolder RunFolder::create(const fs::path& root) {
   return with_io_errors([&] {
     if (is_run(root)) {
-      throw ConfigError("{} already holds a run: go on with it by `rebased train {} --resume`, or choose another folder", root.string(),
-                        root.string());
+      throw ConfigError(
+          "{} already holds a run: go on with it by `rebased train {} --resume`, or choose another folder",
+          root.string(), root.string());
     }
     if (fs::exists(root) && !fs::is_directory(root)) {
       throw ConfigError("{} is a file, expected a folder for the run", root.string());

@@ -19,8 +19,8 @@ struct CheckpointEntry {
 // A folder is a run when it holds a recipe.toml.
 class RunFolder {
  public:
-  // Makes the folder, or takes one that is empty but for what a killed process was writing. Throws ConfigError when it holds a run already (the message says how to
-  // resume) or files of something else, IoError when it cannot be made.
+  // Makes the folder, or takes one that is empty but for what a killed process was writing. Throws ConfigError when it
+  // holds a run already (the message says how to resume) or files of something else, IoError when it cannot be made.
   static RunFolder create(const std::filesystem::path& root);
 
   // create() on the first free of PARENT/NAME-001, NAME-002, ...: one more than the highest number in use. Two

@@ -51,8 +51,8 @@ void fill(torch::Tensor tensor, const TensorView& from, const std::string& name,
 
 }  // namespace
 
-void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer, const TrainerState& state,
-                     bool text_model) {
+void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer,
+                     const TrainerState& state, bool text_model) {
   ModelFolderWriter writer(folder.string());
   write_model(writer, model, text_model);
   Outgoing moments;

@@ -14,7 +14,7 @@ struct TrainerState {
   int64_t step = 0;  // optimiser steps done
   double best = 0;   // highest test accuracy, or lowest bits per byte
   int64_t best_step = 0;
-  double last = 0;  // of the newest evaluation
+  double last = 0;     // of the newest evaluation
   double seconds = 0;  // trained so far
   bool finished = false;
 
@@ -30,8 +30,8 @@ struct TrainerState {
 };
 
 // Writes the checkpoint as a whole (a model folder with optimizer.safetensors and trainer_state.json) or not at all.
-void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer, const TrainerState& state,
-                     bool text_model);
+void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer,
+                     const TrainerState& state, bool text_model);
 
 // Puts weights, moments and step of a checkpoint into a model built from the same recipe. Throws FormatError naming the
 // tensor or file that does not fit.

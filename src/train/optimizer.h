@@ -11,8 +11,8 @@
 
 namespace rebased {
 
-// AdamW over the trainable parameters of a store on a TorchEngine (arXiv:1711.05101; kernels/adamw.h). Parameters without a
-// gradient are left alone, decay included, as torch.optim.AdamW does.
+// AdamW over the trainable parameters of a store on a TorchEngine (arXiv:1711.05101; kernels/adamw.h). Parameters
+// without a gradient are left alone, decay included, as torch.optim.AdamW does.
 class AdamW {
  public:
   AdamW(ParameterStore& parameters, const OptimizerRecipe& recipe);

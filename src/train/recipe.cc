@@ -35,11 +35,12 @@ void fill_model(const Json& document, Recipe& recipe, std::string_view where) {
   if (!given.contains("vocab_size") && vocabulary > 0) recipe.model.vocab_size = vocabulary;
   if (!given.contains("max_tokens") && !recipe.data.is_text()) recipe.model.max_tokens = tokens_of(recipe.data);
   if (recipe.model.vocab_size < vocabulary) {
-    throw ConfigError("{}: model.vocab_size: expected at least the data's {}, found {}", where, vocabulary, recipe.model.vocab_size);
+    throw ConfigError("{}: model.vocab_size: expected at least the data's {}, found {}", where, vocabulary,
+                      recipe.model.vocab_size);
   }
   if (recipe.model.max_tokens > 0 && recipe.model.max_tokens < tokens_of(recipe.data)) {
-    throw ConfigError("{}: model.max_tokens: expected at least the data's {} tokens, found {}", where, tokens_of(recipe.data),
-                      recipe.model.max_tokens);
+    throw ConfigError("{}: model.max_tokens: expected at least the data's {} tokens, found {}", where,
+                      tokens_of(recipe.data), recipe.model.max_tokens);
   }
 }
 

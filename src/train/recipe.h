@@ -39,7 +39,8 @@ struct DataRecipe {
     v("test_seed", test_seed, "seed of the test split");
     v("text", text, "text files or folders, learned byte by byte; a relative path is looked for beside the recipe too");
     v("validation_text", validation_text, "text to validate on; none: the end of the training text");
-    v("validation_fraction", validation_fraction, "the part of the text at its end that is kept for validation", between(0, 0.9));
+    v("validation_fraction", validation_fraction, "the part of the text at its end that is kept for validation",
+      between(0, 0.9));
     v("extensions", extensions, "take only these files of folders, such as \".txt\"; none: all");
     v("seq_len", seq_len, "bytes of one training window", at_least(1));
     v("validation_bytes", validation_bytes, "validate on the first so many bytes only; 0: on all", at_least(0));
@@ -62,7 +63,8 @@ struct OptimizerRecipe {
     v("beta2", beta2, "decay of the second moment", between(0, 0.999999999));
     v("eps", eps, "added to the root of the second moment", above(0));
     v("weight_decay", weight_decay, "decoupled weight decay", at_least(0));
-    v("decay", decay, "what decays: all parameters, or matrices only (no norms, no biases)", one_of({"all", "matrices"}));
+    v("decay", decay, "what decays: all parameters, or matrices only (no norms, no biases)",
+      one_of({"all", "matrices"}));
     v("clip", clip, "largest norm of the gradient; 0: no limit", at_least(0));
   }
 };
@@ -74,7 +76,9 @@ struct ScheduleRecipe {
 
   template <class V>
   void visit(V& v) {
-    v("kind", kind, "cosine_epoch: a cosine over the epochs, constant inside each (mqar.md section 3); cosine and linear: over the steps; constant",
+    v("kind", kind,
+      "cosine_epoch: a cosine over the epochs, constant inside each (mqar.md section 3); cosine and linear: over the "
+      "steps; constant",
       one_of({"cosine_epoch", "cosine", "linear", "constant"}));
     v("warmup_steps", warmup_steps, "steps of linear rise from 0", at_least(0));
     v("final_ratio", final_ratio, "where the schedule ends, over the peak", between(0, 1));
@@ -99,7 +103,8 @@ struct TrainRecipe {
   template <class V>
   void visit(V& v) {
     v("batch_size", batch_size, "rows of one optimiser step", at_least(1));
-    v("micro_batch", micro_batch, "rows of one pass, whose gradients add up to the step's; 0: a size that suits the cache", at_least(0));
+    v("micro_batch", micro_batch,
+      "rows of one pass, whose gradients add up to the step's; 0: a size that suits the cache", at_least(0));
     v("epochs", epochs, "passes over a task's training split", at_least(1));
     v("steps", steps, "optimiser steps; 0: as many as the epochs make (needed for text)", at_least(0));
     v("shuffle", shuffle, "a new order of the rows each epoch");
@@ -146,8 +151,8 @@ struct Recipe {
 // table from the data where the recipe leaves them out. Throws ConfigError; `where` names the document.
 Recipe recipe_from_json(const Json& document, std::string_view where);
 
-// recipe_from_json of the file with assignments "a.b=c" carried out first. Relative text paths that do not exist are looked
-// for beside the recipe.
+// recipe_from_json of the file with assignments "a.b=c" carried out first. Relative text paths that do not exist are
+// looked for beside the recipe.
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& assignments);
 
 }  // namespace rebased

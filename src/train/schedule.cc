@@ -19,10 +19,10 @@ double shape(const ScheduleRecipe& schedule, int64_t step, int64_t total_steps, 
 
 }  // namespace
 
-double learning_rate(const ScheduleRecipe& schedule, double peak, int64_t step, int64_t total_steps, int64_t epoch, int64_t epochs) {
-  const double warm = step < schedule.warmup_steps
-                          ? static_cast<double>(step + 1) / static_cast<double>(schedule.warmup_steps)
-                          : 1;
+double learning_rate(const ScheduleRecipe& schedule, double peak, int64_t step, int64_t total_steps, int64_t epoch,
+                     int64_t epochs) {
+  const double warm =
+      step < schedule.warmup_steps ? static_cast<double>(step + 1) / static_cast<double>(schedule.warmup_steps) : 1;
   const double fall = shape(schedule, step, total_steps, epoch, epochs);
   return peak * warm * (schedule.final_ratio + (1 - schedule.final_ratio) * fall);
 }

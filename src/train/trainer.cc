@@ -35,7 +35,8 @@ std::unique_ptr<LanguageModel> build_model(const Recipe& recipe, Engine& engine)
 }  // namespace
 
 int64_t micro_batch_rows(const Recipe& recipe, int64_t T) {
-  const int64_t rows = recipe.train.micro_batch > 0 ? recipe.train.micro_batch : std::max<int64_t>(1, kTokensPerPass / T);
+  const int64_t rows =
+      recipe.train.micro_batch > 0 ? recipe.train.micro_batch : std::max<int64_t>(1, kTokensPerPass / T);
   return std::min(rows, recipe.train.batch_size);
 }
 
@@ -79,8 +80,8 @@ void Trainer::open_records() {
 
 double Trainer::lr_of(int64_t step) const {
   const int64_t per_epoch = data_->steps_per_epoch();
-  return learning_rate(recipe_.schedule, recipe_.optimizer.lr, step, total_steps(), per_epoch > 0 ? step / per_epoch : 0,
-                       recipe_.train.epochs);
+  return learning_rate(recipe_.schedule, recipe_.optimizer.lr, step, total_steps(),
+                       per_epoch > 0 ? step / per_epoch : 0, recipe_.train.epochs);
 }
 
 double Trainer::clip_scale(double norm) const {
@@ -212,8 +213,9 @@ void Trainer::stop_for_non_finite(int64_t step, double loss, double norm) {
     }
   }
   const auto entries = folder_->list_checkpoints();
-  throw Error(fmt::format("step {}: the loss is {} and the gradient norm {}; first not finite: {}; last good checkpoint: {}",
-                          step + 1, loss, norm, culprit, entries.empty() ? "none" : entries.front().path.string()));
+  throw Error(
+      fmt::format("step {}: the loss is {} and the gradient norm {}; first not finite: {}; last good checkpoint: {}",
+                  step + 1, loss, norm, culprit, entries.empty() ? "none" : entries.front().path.string()));
 }
 
 }  // namespace rebased

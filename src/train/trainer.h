@@ -21,8 +21,8 @@ namespace rebased {
 // How a run came to its end.
 enum class TrainEnd { kFinished, kInterrupted };
 
-// Trains one recipe in its run folder. A run that was cut short anywhere goes on from its newest checkpoint to the same bits
-// as one that was not: batches and dropout are functions of (recipe, step).
+// Trains one recipe in its run folder. A run that was cut short anywhere goes on from its newest checkpoint to the same
+// bits as one that was not: batches and dropout are functions of (recipe, step).
 class Trainer {
  public:
   // folder: where run() keeps records and checkpoints; none when run() is never called.

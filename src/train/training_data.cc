@@ -48,8 +48,8 @@ class TaskTraining : public TrainingData {
   bool has_accuracy() const override { return true; }
 
   std::string summary() const override {
-    return fmt::format("{}: {} training and {} test examples of {} tokens, vocabulary {}", recipe_.data.task, train_.examples,
-                       test_.examples, train_.seq_len, train_.vocab_size);
+    return fmt::format("{}: {} training and {} test examples of {} tokens, vocabulary {}", recipe_.data.task,
+                       train_.examples, test_.examples, train_.seq_len, train_.vocab_size);
   }
   std::vector<std::pair<std::string, double>> baselines() override { return {}; }
 
@@ -92,7 +92,8 @@ class TextTraining : public TrainingData {
     const auto seed = derive_key(static_cast<uint64_t>(recipe_.seed), "windows");
     const std::vector<int32_t> ids = sample_windows(shards_.train, B, T, seed, step);
     Batch batch{.B = B, .T = T, .tokens = {}, .labels = {}};
-    for (int64_t b = 0; b < B; ++b) append_window(std::span(ids).subspan(static_cast<size_t>(b * (T + 1)), static_cast<size_t>(T + 1)), batch);
+    for (int64_t b = 0; b < B; ++b)
+      append_window(std::span(ids).subspan(static_cast<size_t>(b * (T + 1)), static_cast<size_t>(T + 1)), batch);
     return batch;
   }
 
@@ -102,7 +103,9 @@ class TextTraining : public TrainingData {
     return {.loss = score.nll / static_cast<double>(score.predicted), .bits_per_byte = score.bits_per_id()};
   }
 
-  Json describe(const Evaluation& e) const override { return {{"validation_loss", e.loss}, {"bits_per_byte", e.bits_per_byte}}; }
+  Json describe(const Evaluation& e) const override {
+    return {{"validation_loss", e.loss}, {"bits_per_byte", e.bits_per_byte}};
+  }
   bool has_accuracy() const override { return false; }
 
   std::string summary() const override {

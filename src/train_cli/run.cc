@@ -41,7 +41,8 @@ int64_t measured_state_bytes(const Recipe& recipe, Trainer& trainer) {
   torch::NoGradGuard no_grad;
   ModelState state = trainer.model().initial_state(trainer.engine(), 1);
   const std::vector<int64_t> tokens(static_cast<size_t>(tokens_of(recipe, trainer)), 0);
-  const Value ids = trainer.engine().from_host(tokens.data(), DType::kI64, Shape({1, static_cast<int64_t>(tokens.size())}), DType::kI64);
+  const Value ids = trainer.engine().from_host(tokens.data(), DType::kI64,
+                                               Shape({1, static_cast<int64_t>(tokens.size())}), DType::kI64);
   trainer.model().hidden(ids, Context{}, &state);
   return state.bytes();
 }
@@ -58,7 +59,8 @@ ReportRun report_of(const Recipe& recipe, const RunFolder& folder, const Trainer
                {"parameters", std::to_string(outcome.parameters)},
                {"state", fmt::format("{} bytes", outcome.state_bytes)},
                {"steps", fmt::format("{} of {}", outcome.steps, trainer.total_steps())}};
-  if (outcome.baseline > 0) run.facts.push_back({"order-2 byte n-gram", fmt::format("{:.4f} bits per byte", outcome.baseline)});
+  if (outcome.baseline > 0)
+    run.facts.push_back({"order-2 byte n-gram", fmt::format("{:.4f} bits per byte", outcome.baseline)});
   run.environment = environment_of_run();
   run.metrics = read_metrics(folder.metrics());
   return run;
@@ -102,8 +104,9 @@ RunOutcome train_run(const Recipe& recipe, const RunFolder& folder, bool resume)
   Progress progress;
   const std::string data = trainer.data().summary();
   trainer.say(progress, fmt::format("{}: {}", recipe.name, data));
-  trainer.say(progress, fmt::format("{} parameters, {} steps, {} threads, in {}", trainer.model().parameters().trainable_count(),
-                               trainer.total_steps(), thread_count(), folder.root().string()));
+  trainer.say(progress,
+              fmt::format("{} parameters, {} steps, {} threads, in {}", trainer.model().parameters().trainable_count(),
+                          trainer.total_steps(), thread_count(), folder.root().string()));
   double baseline = 0;
   for (const auto& [name, value] : trainer.data().baselines()) {
     baseline = value;

@@ -96,13 +96,18 @@ int sweep(const SweepFlags& flags) {
 
 void add_sweep_command(CLI::App& app, std::function<int()>& run) {
   auto flags = std::make_shared<SweepFlags>();
-  CLI::App* command = app.add_subcommand("sweep", "Train several recipes, or one over a grid, into one table and report");
+  CLI::App* command =
+      app.add_subcommand("sweep", "Train several recipes, or one over a grid, into one table and report");
   command->add_option("RECIPES", flags->recipes, "recipes (TOML)")->required();
-  command->add_option("--out", flags->out, "folder of the sweep; run again with the same, it goes on where it was")->required();
-  command->add_option("--grid", flags->grids, "values of a recipe key: --grid optimizer.lr=[0.001,0.01]")->take_all()->expected(1);
+  command->add_option("--out", flags->out, "folder of the sweep; run again with the same, it goes on where it was")
+      ->required();
+  command->add_option("--grid", flags->grids, "values of a recipe key: --grid optimizer.lr=[0.001,0.01]")
+      ->take_all()
+      ->expected(1);
   command->add_option("--set", flags->set, "override a recipe key in every run")->take_all()->expected(1);
   command->add_option("--title", flags->title, "title of the report; default: the folder's name");
-  command->footer("Example:\n  rebased sweep recipes/demo/rebased.toml --grid optimizer.lr=[0.003,0.01] --out runs/demo-lr");
+  command->footer(
+      "Example:\n  rebased sweep recipes/demo/rebased.toml --grid optimizer.lr=[0.003,0.01] --out runs/demo-lr");
   command->callback([flags, &run] { run = [flags] { return sweep(*flags); }; });
 }
 

@@ -64,8 +64,11 @@ void add_train_command(CLI::App& app, std::function<int()>& run) {
   command->add_option("RECIPE", flags->target, "a recipe (TOML), or a run folder with --resume")->required();
   command->add_option("--out", flags->out, "run folder; default: runs/NAME-001, -002, ...");
   command->add_option("--set", flags->set, "override a recipe key: --set optimizer.lr=0.003")->take_all()->expected(1);
-  command->add_flag("--resume", flags->resume, "go on with the run from its newest checkpoint, to the same final weights");
-  command->footer("Ctrl-C saves and says how to go on.\n\nExample:\n  rebased train recipes/demo/rebased.toml --set optimizer.lr=0.003");
+  command->add_flag("--resume", flags->resume,
+                    "go on with the run from its newest checkpoint, to the same final weights");
+  command->footer(
+      "Ctrl-C saves and says how to go on.\n\nExample:\n  rebased train recipes/demo/rebased.toml --set "
+      "optimizer.lr=0.003");
   command->callback([flags, &run] { run = [flags] { return train(*flags); }; });
 }
 

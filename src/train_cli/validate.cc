@@ -51,8 +51,9 @@ int validate(const std::string& path, const std::vector<std::string>& set) {
   fmt::print("data        {}\n", trainer.data().summary());
   fmt::print("parameters  {}\n", trainer.model().parameters().trainable_count());
   fmt::print("state       {} bytes after {} tokens\n", trainer.model().state_bytes(1, tokens), tokens);
-  fmt::print("steps       {} of {:.0f} ms: about {:.0f} min with {} threads, less if it stops early\n", trainer.total_steps(),
-             1000 * step, static_cast<double>(trainer.total_steps()) * step / 60, thread_count());
+  fmt::print("steps       {} of {:.0f} ms: about {:.0f} min with {} threads, less if it stops early\n",
+             trainer.total_steps(), 1000 * step, static_cast<double>(trainer.total_steps()) * step / 60,
+             thread_count());
   fmt::print("memory      {:.0f} MB\n", static_cast<double>(resident_bytes()) / 1e6);
   return 0;
 }
@@ -62,7 +63,8 @@ int validate(const std::string& path, const std::vector<std::string>& set) {
 void add_validate_command(CLI::App& app, std::function<int()>& run) {
   auto path = std::make_shared<std::string>();
   auto set = std::make_shared<std::vector<std::string>>();
-  CLI::App* command = app.add_subcommand("validate", "Check a recipe: build everything, run a few steps, estimate time and memory");
+  CLI::App* command =
+      app.add_subcommand("validate", "Check a recipe: build everything, run a few steps, estimate time and memory");
   command->add_option("RECIPE", *path, "a recipe (TOML)")->required();
   command->add_option("--set", *set, "override a recipe key")->take_all()->expected(1);
   command->footer("Example:\n  rebased validate recipes/demo/rebased.toml");

@@ -29,8 +29,11 @@ TEST(Dims, BindsSymbolsAndNamesWhatDoesNotFit) {
   Dims dims("op");
   dims.check("q", Shape({2, 17, 4}), "B T D").check("w", Shape({4, 3}), "D 3");
   EXPECT_EQ(dims["T"], 17);
-  EXPECT_THAT([&] { dims.check("v", Shape({2, 16, 4}), "B T D"); },
-              ThrowsMessage<ShapeError>(HasSubstr("[op] v: expected [B T D] with B=2 T=17 D=4, found [2, 16, 4]")));
+  EXPECT_THAT(
+      [&] {
+        dims.check("v", Shape({2, 16, 4}), "B T D");
+      },
+      ThrowsMessage<ShapeError>(HasSubstr("[op] v: expected [B T D] with B=2 T=17 D=4, found [2, 16, 4]")));
   EXPECT_THROW(dims.check("v", Shape({2, 17}), "B T D"), ShapeError);
   EXPECT_THROW(dims.check("v", Shape({2, 17, 4, 1}), "B T D"), ShapeError);
   EXPECT_THROW(dims.check("w", Shape({4, 2}), "D 3"), ShapeError);
@@ -53,7 +56,7 @@ TEST(DType, HalfPrecisionRoundTripsEveryPattern) {
 }
 
 TEST(DType, RoundsToNearestEven) {
-  EXPECT_EQ(f32_to_bf16(1.0f + 0x1p-8f), f32_to_bf16(1.0f));               // tie to even
+  EXPECT_EQ(f32_to_bf16(1.0f + 0x1p-8f), f32_to_bf16(1.0f));                // tie to even
   EXPECT_EQ(f32_to_bf16(1.0f + 3 * 0x1p-8f), f32_to_bf16(1.0f + 0x1p-6f));  // tie to even, upwards
   EXPECT_EQ(f32_to_f16(65519.0f), 0x7bff);
   EXPECT_EQ(f32_to_f16(65520.0f), 0x7c00);

@@ -47,11 +47,12 @@ class KillTest : public ::testing::Test {
   void SetUp() override {
     root_ = fs::path(::testing::TempDir()) / ("kill_" + std::to_string(::getpid()));
     fs::create_directories(root_);
-    std::ofstream(root_ / "recipe.toml") << "[data]\ntask = \"mqar\"\n"
-                                            "options = { vocab_size = 32, seq_len = 16, pairs = 2, generator = \"fast\" }\n"
-                                            "train_examples = 2000\ntest_examples = 100\n"
-                                            "[model]\nd_model = 16\nmixers = [{ type = \"rebased\", num_heads = 2 }]\n"
-                                            "[train]\nbatch_size = 50\nepochs = 4\ncheckpoint_every = 3\nstop_accuracy = 1\n";
+    std::ofstream(root_ / "recipe.toml")
+        << "[data]\ntask = \"mqar\"\n"
+           "options = { vocab_size = 32, seq_len = 16, pairs = 2, generator = \"fast\" }\n"
+           "train_examples = 2000\ntest_examples = 100\n"
+           "[model]\nd_model = 16\nmixers = [{ type = \"rebased\", num_heads = 2 }]\n"
+           "[train]\nbatch_size = 50\nepochs = 4\ncheckpoint_every = 3\nstop_accuracy = 1\n";
   }
   void TearDown() override { fs::remove_all(root_); }
 
@@ -59,7 +60,9 @@ class KillTest : public ::testing::Test {
     if (resume) return {REBASED_TRAIN_PROGRAM, "train", (root_ / out).string(), "--resume"};
     return {REBASED_TRAIN_PROGRAM, "train", (root_ / "recipe.toml").string(), "--out", (root_ / out).string()};
   }
-  std::string weights(const std::string& out) const { return read_file((root_ / out / "model" / "model.safetensors").string()); }
+  std::string weights(const std::string& out) const {
+    return read_file((root_ / out / "model" / "model.safetensors").string());
+  }
 
   fs::path root_;
 };

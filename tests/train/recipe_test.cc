@@ -59,7 +59,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadRecipe{"[data]\ntask = \"mqa\"\n", "did you mean 'mqar'"},
         BadRecipe{"[data]\ntext = [\"x\"]\n", "train.steps"},
         BadRecipe{"[data]\ntext = [\"x\"]\n[train]\nsteps = 5\n[schedule]\nkind = \"cosine_epoch\"\n", "schedule.kind"},
-        BadRecipe{"[data]\ntask = \"mqar\"\n[schedule]\nkind = \"constant\"\nfinal_ratio = 0.1\n", "final_ratio cannot take effect"},
+        BadRecipe{"[data]\ntask = \"mqar\"\n[schedule]\nkind = \"constant\"\nfinal_ratio = 0.1\n",
+                  "final_ratio cannot take effect"},
         BadRecipe{"[data]\ntask = \"mqar\"\n[model]\nvocab_size = 100\n", "model.vocab_size"},
         BadRecipe{"[data]\ntask = \"mqar\"\n[model]\nmax_tokens = 8\n", "model.max_tokens"},
         BadRecipe{"[data]\ntask = \"mqar\"\n[model]\nmixers = [{ type = \"rebase\" }]\n", "did you mean 'rebased'"},
@@ -71,7 +72,8 @@ TEST(Schedule, CosineEpochIsConstantInsideAnEpoch) {
   const ScheduleRecipe schedule{.kind = "cosine_epoch"};
   EXPECT_DOUBLE_EQ(learning_rate(schedule, 1e-3, 0, 640, 0, 64), 1e-3);
   EXPECT_DOUBLE_EQ(learning_rate(schedule, 1e-3, 325, 640, 32, 64), 1e-3 / 2);
-  EXPECT_NEAR(learning_rate(schedule, 1e-3, 639, 640, 63, 64), 1e-3 * (1 + std::cos(std::numbers::pi * 63 / 64)) / 2, 1e-15);
+  EXPECT_NEAR(learning_rate(schedule, 1e-3, 639, 640, 63, 64), 1e-3 * (1 + std::cos(std::numbers::pi * 63 / 64)) / 2,
+              1e-15);
 }
 
 TEST(Schedule, WarmUpRisesAndShapesEndAtTheFinalRatio) {

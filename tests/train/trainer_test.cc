@@ -64,7 +64,9 @@ class TrainerTest : public ::testing::Test {
     return trainer.run(progress);
   }
 
-  std::string weights(const std::string& name) { return read_file((root_ / name / "model" / "model.safetensors").string()); }
+  std::string weights(const std::string& name) {
+    return read_file((root_ / name / "model" / "model.safetensors").string());
+  }
 
   fs::path root_;
   std::atomic<bool> stop_{false};
@@ -83,7 +85,8 @@ TEST_F(TrainerTest, InterruptedRunGoesOnToTheSameBits) {
   stop_ = true;  // every call makes one step, saves and stops
   TrainEnd end = train(recipe({"train.checkpoint_every=5"}), "pieces");
   int pieces = 1;
-  for (; end == TrainEnd::kInterrupted && pieces < 50; ++pieces) end = train(recipe({"train.checkpoint_every=5"}), "pieces", true);
+  for (; end == TrainEnd::kInterrupted && pieces < 50; ++pieces)
+    end = train(recipe({"train.checkpoint_every=5"}), "pieces", true);
   EXPECT_EQ(pieces, 12);  // 100 rows in batches of 32 are 4 steps an epoch
   EXPECT_EQ(weights("whole"), weights("pieces"));
   auto without_time = [&](const std::string& name) {
@@ -129,8 +132,8 @@ TEST_F(TrainerTest, StopsEarlyOnceTheAccuracyIsAboveTheGoal) {
 
 TEST_F(TrainerTest, NonFiniteLossNamesStepTensorAndCheckpoint) {
   Recipe r = recipe({"optimizer.lr=1e30", "train.checkpoint_every=1", "train.eval_every=1"});
-  EXPECT_THAT([&] { train(r, "nan"); },
-              ThrowsMessage<Error>(AllOf(HasSubstr("step "), HasSubstr("first not finite: "), HasSubstr("last good checkpoint: "))));
+  EXPECT_THAT([&] { train(r, "nan"); }, ThrowsMessage<Error>(AllOf(HasSubstr("step "), HasSubstr("first not finite: "),
+                                                                   HasSubstr("last good checkpoint: "))));
 }
 
 TEST_F(TrainerTest, ClippingBoundsTheUpdate) {
@@ -162,7 +165,8 @@ batch_size = 16
 steps = 60
 [optimizer]
 lr = 0.02
-)", "text.toml");
+)",
+                             "text.toml");
   document["data"]["text"] = {(root_ / "text.txt").string()};
   const Recipe r = recipe_from_json(document, "text.toml");
   train(r, "text");
@@ -175,14 +179,16 @@ lr = 0.02
 TEST_F(TrainerTest, StatisticsAreWrittenForEveryParameter) {
   train(recipe({"train.stats_every=4"}), "stats");
   bool found = false;
-  for (const Json& record : read_metrics(root_ / "stats" / "metrics.jsonl")) found |= record.contains("mean.layers.1.mixer.ln_q.weight");
+  for (const Json& record : read_metrics(root_ / "stats" / "metrics.jsonl"))
+    found |= record.contains("mean.layers.1.mixer.ln_q.weight");
   EXPECT_TRUE(found);
 }
 
 TEST_F(TrainerTest, CheckpointOfAnotherModelIsRefusedByTensor) {
   train(recipe(), "a");
   Trainer other(recipe({"model.d_model=32"}), RunFolder::open(root_ / "a"), stop_);
-  EXPECT_THAT([&] { other.resume(); }, ThrowsMessage<FormatError>(HasSubstr("word_embeddings.weight: expected [32, 32], found [32, 16]")));
+  EXPECT_THAT([&] { other.resume(); },
+              ThrowsMessage<FormatError>(HasSubstr("word_embeddings.weight: expected [32, 32], found [32, 16]")));
 }
 
 }  // namespace

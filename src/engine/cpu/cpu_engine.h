@@ -7,8 +7,8 @@
 
 namespace rebased {
 
-// Inference: forward only, float32, kernels/cpu on memory from one arena, weights used where they lie in the mapped file.
-// One engine serves one thread of calls at a time; the kernels inside use every thread of base/threads.h.
+// Inference: forward only, float32, kernels/cpu on memory from one arena, weights used where they lie in the mapped
+// file. One engine serves one thread of calls at a time; the kernels inside use every thread of base/threads.h.
 class CpuEngine : public Engine {
  public:
   CpuEngine() : arena_(Arena::create()) {}

@@ -9,7 +9,8 @@ namespace rebased {
 
 class CpuValue : public ValueImpl {
  public:
-  CpuValue(Engine* engine, const Shape& shape, DType dtype, const void* data, std::shared_ptr<const void> owner, bool writable)
+  CpuValue(Engine* engine, const Shape& shape, DType dtype, const void* data, std::shared_ptr<const void> owner,
+           bool writable)
       : ValueImpl(engine, shape, dtype), data_(data), owner_(std::move(owner)), writable_(writable) {}
 
   const void* data() const { return data_; }

@@ -93,7 +93,8 @@ template <class Traits>
 class AttentionFunction : public Function<AttentionFunction<Traits>> {
  public:
   static tensor_list forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
-                             const MaybeTensor& s_in, const MaybeTensor& z_in, const c10::intrusive_ptr<OptionsHolder<Traits>>& holder) {
+                             const MaybeTensor& s_in, const MaybeTensor& z_in,
+                             const c10::intrusive_ptr<OptionsHolder<Traits>>& holder) {
     const Tensor q = dense(q_in), k = dense(k_in), v = dense(v_in);
     const Tensor s0 = dense(or_undefined(s_in)), z0 = dense(or_undefined(z_in));
     auto args = common_args<Traits>(q, k, v, s0, z0, holder->options);
@@ -142,7 +143,8 @@ class AttentionFunction : public Function<AttentionFunction<Traits>> {
 };
 
 template <class Traits>
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const typename Traits::Options& options, Tensor* s, Tensor* z) {
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const typename Traits::Options& options, Tensor* s,
+                 Tensor* z) {
   const auto holder = c10::make_intrusive<OptionsHolder<Traits>>(options);
   const Tensor s0 = s != nullptr ? *s : Tensor(), z0 = z != nullptr ? *z : Tensor();
   tensor_list out = AttentionFunction<Traits>::apply(q, k, v, maybe(s0), maybe(z0), holder);
@@ -153,7 +155,8 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const typena
   return out[0];
 }
 
-kernels::ShortConvArgs<float> conv_args(const Tensor& x, const Tensor& w, const Tensor& bias, bool silu, const Tensor& state) {
+kernels::ShortConvArgs<float> conv_args(const Tensor& x, const Tensor& w, const Tensor& bias, bool silu,
+                                        const Tensor& state) {
   kernels::ShortConvArgs<float> args{.B = x.size(0), .T = x.size(1), .C = x.size(2), .K = w.size(1)};
   args.x = data(x);
   args.w = data(w);
@@ -165,8 +168,8 @@ kernels::ShortConvArgs<float> conv_args(const Tensor& x, const Tensor& w, const 
 
 class ShortConvFunction : public Function<ShortConvFunction> {
  public:
-  static tensor_list forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& w_in,
-                             const MaybeTensor& bias_in, const MaybeTensor& state_in, bool silu) {
+  static tensor_list forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& w_in, const MaybeTensor& bias_in,
+                             const MaybeTensor& state_in, bool silu) {
     const Tensor x = dense(x_in), w = dense(w_in);
     const Tensor bias = dense(or_undefined(bias_in)), state = dense(or_undefined(state_in));
     auto args = conv_args(x, w, bias, silu, state);
@@ -211,7 +214,8 @@ class DropoutFunction : public Function<DropoutFunction> {
     return dropped(dense(x_in), p, key);
   }
   static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
-    return {dropped(dense(grads[0]), ctx->saved_data["p"].toDouble(), ctx->saved_data["key"].toInt()), Tensor(), Tensor()};
+    return {dropped(dense(grads[0]), ctx->saved_data["p"].toDouble(), ctx->saved_data["key"].toInt()), Tensor(),
+            Tensor()};
   }
 
  private:
@@ -224,7 +228,8 @@ class DropoutFunction : public Function<DropoutFunction> {
 
 class CrossEntropyFunction : public Function<CrossEntropyFunction> {
  public:
-  static tensor_list forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& e_in, const Tensor& labels, bool with_grad) {
+  static tensor_list forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& e_in, const Tensor& labels,
+                             bool with_grad) {
     const Tensor x = dense(x_in), e = dense(e_in);
     kernels::CrossEntropyArgs<float> args{.N = x.size(0), .C = x.size(1), .V = e.size(0)};
     const Tensor nll = torch::empty({args.N}, x.options()), best = torch::empty({args.N}, labels.options());
@@ -254,11 +259,13 @@ class CrossEntropyFunction : public Function<CrossEntropyFunction> {
 
 }  // namespace
 
-Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, const QuadraticOptions& options, Tensor* s, Tensor* z) {
+Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, const QuadraticOptions& options,
+                           Tensor* s, Tensor* z) {
   return attention<QuadraticTraits>(q, k, v, options, s, z);
 }
 
-Tensor linear_attention(const Tensor& q, const Tensor& k, const Tensor& v, const LinearOptions& options, Tensor* s, Tensor* z) {
+Tensor linear_attention(const Tensor& q, const Tensor& k, const Tensor& v, const LinearOptions& options, Tensor* s,
+                        Tensor* z) {
   return attention<LinearTraits>(q, k, v, options, s, z);
 }
 
@@ -268,7 +275,9 @@ Tensor short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, bool sil
   return out[0];
 }
 
-Tensor dropout(const Tensor& x, double p, uint64_t key) { return DropoutFunction::apply(x, p, static_cast<int64_t>(key)); }
+Tensor dropout(const Tensor& x, double p, uint64_t key) {
+  return DropoutFunction::apply(x, p, static_cast<int64_t>(key));
+}
 
 std::vector<Tensor> cross_entropy(const Tensor& x, const Tensor& e, const Tensor& labels) {
   const bool with_grad = torch::GradMode::is_enabled() && (x.requires_grad() || e.requires_grad());

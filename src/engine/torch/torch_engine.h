@@ -7,8 +7,8 @@
 
 namespace rebased {
 
-// Training: libtorch tensors with autograd, on any of its devices. float32 on the CPU runs our kernels as autograd functions;
-// every other dtype or device, and kernels(false), runs the composite torch form of the same operation.
+// Training: libtorch tensors with autograd, on any of its devices. float32 on the CPU runs our kernels as autograd
+// functions; every other dtype or device, and kernels(false), runs the composite torch form of the same operation.
 class TorchEngine : public Engine {
  public:
   explicit TorchEngine(torch::Dtype dtype = torch::kFloat32, torch::Device device = torch::kCPU, bool kernels = true);

@@ -7,7 +7,9 @@
 namespace rebased {
 namespace {
 
-int64_t blocks_for(int64_t tokens) { return (tokens + AttentionMixer::kBlock - 1) / AttentionMixer::kBlock * AttentionMixer::kBlock; }
+int64_t blocks_for(int64_t tokens) {
+  return (tokens + AttentionMixer::kBlock - 1) / AttentionMixer::kBlock * AttentionMixer::kBlock;
+}
 
 // `cache` [B, S, ...] with `fresh` elements up to `slots`.
 Value grown(const Value& cache, int64_t slots, double fresh) {
@@ -36,9 +38,12 @@ MixerState AttentionMixer::initial_state(Engine& engine, int64_t batch) const {
   return state;
 }
 
-int64_t AttentionMixer::state_bytes(int64_t batch, int64_t tokens) const { return batch * blocks_for(tokens) * slot_bytes(); }
+int64_t AttentionMixer::state_bytes(int64_t batch, int64_t tokens) const {
+  return batch * blocks_for(tokens) * slot_bytes();
+}
 
-SoftmaxMixer::Keys AttentionMixer::remember(MixerState& state, Value k, Value v, const std::vector<int64_t>& new_pos) const {
+SoftmaxMixer::Keys AttentionMixer::remember(MixerState& state, Value k, Value v,
+                                            const std::vector<int64_t>& new_pos) const {
   const int64_t B = k.size(0), T = k.size(1);
   Engine& engine = k.engine();
   std::vector<int64_t> key_pos(static_cast<size_t>(state["key_pos"].shape().numel()));

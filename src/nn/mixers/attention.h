@@ -4,14 +4,15 @@
 
 namespace rebased {
 
-// Softmax attention over every earlier token (arXiv:1706.03762). State: a cache of keys and values that grows by blocks of
-// kBlock slots; slots that hold nothing have position -1. docs/mixers/attention.md.
+// Softmax attention over every earlier token (arXiv:1706.03762). State: a cache of keys and values that grows by blocks
+// of kBlock slots; slots that hold nothing have position -1. docs/mixers/attention.md.
 class AttentionMixer : public SoftmaxMixer {
  public:
   using Options = SoftmaxOptions;
   static constexpr int64_t kBlock = 64;
 
-  AttentionMixer(const Options& options, const Scope& scope, const MixerSetup& setup) : SoftmaxMixer(options, 0, scope, setup) {}
+  AttentionMixer(const Options& options, const Scope& scope, const MixerSetup& setup)
+      : SoftmaxMixer(options, 0, scope, setup) {}
 
   MixerTraits traits() const override { return {.state = MixerTraits::StateKind::kGrowing}; }
   MixerState initial_state(Engine& engine, int64_t batch) const override;

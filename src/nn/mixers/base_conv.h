@@ -22,9 +22,11 @@ class BaseConvMixer : public SequenceMixer {
 
     template <class V>
     void visit(V& v) {
-      v("form", form, "zoology: conv(x) * proj(x) + x; gated: out_proj(SiLU(conv(u1)) * u2)", one_of({"zoology", "gated"}));
+      v("form", form, "zoology: conv(x) * proj(x) + x; gated: out_proj(SiLU(conv(u1)) * u2)",
+        one_of({"zoology", "gated"}));
       v("kernel", kernel, "tokens that a short filter spans", at_least(1));
-      v("filter", filter, "short: learned taps; long: a learned tap for every lag; implicit: those taps from a small MLP of the lag",
+      v("filter", filter,
+        "short: learned taps; long: a learned tap for every lag; implicit: those taps from a small MLP of the lag",
         one_of({"short", "long", "implicit"}));
       v("max_tokens", max_tokens, "taps of a long or implicit filter; 0: the model's max_tokens", at_least(0));
       v("use_act", use_act, "zoology form: SiLU on both factors");
@@ -44,8 +46,8 @@ class BaseConvMixer : public SequenceMixer {
  private:
   bool is_long() const { return options_.filter != "short"; }
   void declare_long_filter(const Scope& scope);
-  Value long_filter() const;                                     // [C, max_tokens]
-  Value convolved(const Value& u, MixerState* state) const;      // [B, T, conv channels]
+  Value long_filter() const;                                 // [C, max_tokens]
+  Value convolved(const Value& u, MixerState* state) const;  // [B, T, conv channels]
   Value long_convolved(const Value& u, MixerState* state) const;
 
   Options options_;

@@ -27,11 +27,12 @@ MixerOutput LinearAttentionMixer::run(const Value& x, const Context& ctx, MixerS
   ctx.observe(path() + ".q", q);
   ctx.observe(path() + ".k", k);
   ctx.observe(path() + ".v", v);
-  const LinearOptions attention{.scale = options_.use_scale ? 1 / std::sqrt(static_cast<double>(options_.feature_dim)) : 1,
-                                .eps = options_.eps,
-                                .normalize = options_.normalize,
-                                .form = ctx.form,
-                                .chunk = ctx.chunk};
+  const LinearOptions attention{
+      .scale = options_.use_scale ? 1 / std::sqrt(static_cast<double>(options_.feature_dim)) : 1,
+      .eps = options_.eps,
+      .normalize = options_.normalize,
+      .form = ctx.form,
+      .chunk = ctx.chunk};
   Value o = with_linear_state(state, [&](LinearState* sums) { return linear_attention(q, k, v, attention, sums); });
   if (options_.output_norm) o = output_norm_(o);
   return {heads_.output(o), {}};
@@ -41,6 +42,8 @@ MixerState LinearAttentionMixer::initial_state(Engine& engine, int64_t batch) co
   return heads_.initial_state(engine, batch, map_q_.size());
 }
 
-int64_t LinearAttentionMixer::state_bytes(int64_t batch, int64_t) const { return heads_.state_bytes(batch, map_q_.size()); }
+int64_t LinearAttentionMixer::state_bytes(int64_t batch, int64_t) const {
+  return heads_.state_bytes(batch, map_q_.size());
+}
 
 }  // namespace rebased

@@ -25,7 +25,8 @@ int64_t LinearHeads::state_bytes(int64_t batch, int64_t features) const {
 
 int64_t value_dim_of(int64_t option, int64_t channels, int64_t heads, const std::string& path) {
   const int64_t width = option > 0 ? option : channels / heads;
-  if (width == 0) throw ConfigError("{}: {} channels leave nothing for each of {} heads; set head_dim", path, channels, heads);
+  if (width == 0)
+    throw ConfigError("{}: {} channels leave nothing for each of {} heads; set head_dim", path, channels, heads);
   return width;
 }
 

@@ -24,8 +24,8 @@ RebasedMixer::Affine RebasedMixer::declare_affine(const Scope& scope, int64_t ch
   return affine;
 }
 
-// Without `normalize` the affine map acts on the raw projections. The published code crashes for four of the eight switch
-// combinations; here each means what its switches say, with LayerNorm's variance (core.md section 2).
+// Without `normalize` the affine map acts on the raw projections. The published code crashes for four of the eight
+// switch combinations; here each means what its switches say, with LayerNorm's variance (core.md section 2).
 Value RebasedMixer::shape_scores(const Value& x, const Affine& affine) const {
   Value y = options_.norm == "joint" ? x : heads_.split(x);
   const Value gamma = affine.gamma != nullptr ? affine.gamma->value : Value();
@@ -39,7 +39,8 @@ Value RebasedMixer::shape_scores(const Value& x, const Affine& affine) const {
   return options_.norm == "joint" ? heads_.split(y) : y;
 }
 
-Value RebasedMixer::attend(const Value& q, const Value& k, const Value& v, const Context& ctx, LinearState* state) const {
+Value RebasedMixer::attend(const Value& q, const Value& k, const Value& v, const Context& ctx,
+                           LinearState* state) const {
   const double scale = options_.use_scale ? 1 / std::sqrt(static_cast<double>(options_.feature_dim)) : 1;
   if (options_.similarity == "score_square") {
     return quadratic_attention(q, k, v,

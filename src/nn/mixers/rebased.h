@@ -31,7 +31,8 @@ class RebasedMixer : public SequenceMixer {
       v("feature_dim", feature_dim, "width of queries and keys a head", between(1, 64));
       v("head_dim", head_dim, "width of values a head; 0: d_model / num_heads rounded down", at_least(0));
       v("eps", eps, "added to the normaliser; part of the model", at_least(0));
-      v("norm", norm, "joint: over all heads, q and k apart (published); per_head: over each head, q and k shared (fla)",
+      v("norm", norm,
+        "joint: over all heads, q and k apart (published); per_head: over each head, q and k shared (fla)",
         one_of({"joint", "per_head"}));
       v("normalize", normalize, "bring q and k to zero mean and unit variance");
       v("use_gamma", use_gamma, "learnable scale on q and k");

@@ -17,7 +17,8 @@ const std::vector<MixerEntry>& mixer_registry() {
   static const std::vector<MixerEntry> entries = {
       mixer_entry<RebasedMixer>("rebased", "linear attention with a learnable quadratic kernel (arXiv:2402.10644)"),
       mixer_entry<BasedMixer>("based", "linear attention with the second-order Taylor kernel (arXiv:2402.18668)"),
-      mixer_entry<LinearAttentionMixer>("linear_attention", "linear attention with a choice of feature maps (arXiv:2006.16236)"),
+      mixer_entry<LinearAttentionMixer>("linear_attention",
+                                        "linear attention with a choice of feature maps (arXiv:2006.16236)"),
       mixer_entry<AttentionMixer>("attention", "softmax attention: RoPE, grouped heads, qk-norm (arXiv:1706.03762)"),
       mixer_entry<SlidingWindowMixer>("sliding_window", "softmax attention over a fixed number of last keys"),
       mixer_entry<ShortConvMixer>("short_conv", "causal depthwise convolution over a few tokens"),

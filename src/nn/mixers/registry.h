@@ -16,7 +16,9 @@ struct MixerEntry {
   std::string summary;  // one line, for `rebased ls mixers`
   // The options with every default filled in; throws ConfigError (unknown keys, wrong values), `where` names the place.
   std::function<Json(const Json& options, std::string_view where)> resolve;
-  std::function<std::unique_ptr<SequenceMixer>(const Json& options, std::string_view where, const Scope&, const MixerSetup&)> build;
+  std::function<std::unique_ptr<SequenceMixer>(const Json& options, std::string_view where, const Scope&,
+                                               const MixerSetup&)>
+      build;
   std::function<std::vector<OptionHelp>()> help;
 };
 
@@ -26,15 +28,15 @@ const std::vector<MixerEntry>& mixer_registry();
 // Throws ConfigError "model.mixers[1]: unknown mixer 'rebase' (did you mean 'rebased'?)".
 const MixerEntry& find_mixer(std::string_view name, std::string_view where);
 
-// Makes the entry of a class that has an Options struct and a constructor (const Options&, const Scope&, const MixerSetup&).
+// Makes the entry of a class that has an Options struct and a constructor (const Options&, const Scope&, const
+// MixerSetup&).
 template <class Mixer>
 MixerEntry mixer_entry(std::string name, std::string summary) {
   using Options = typename Mixer::Options;
   return {.name = std::move(name),
           .summary = std::move(summary),
-          .resolve = [](const Json& options, std::string_view where) {
-            return options_to_json(options_from_json<Options>(options, where));
-          },
+          .resolve = [](const Json& options,
+                        std::string_view where) { return options_to_json(options_from_json<Options>(options, where)); },
           .build = [](const Json& options, std::string_view where, const Scope& scope,
                       const MixerSetup& setup) -> std::unique_ptr<SequenceMixer> {
             return std::make_unique<Mixer>(options_from_json<Options>(options, where), scope, setup);

@@ -14,7 +14,8 @@ MixerState SlidingWindowMixer::initial_state(Engine& engine, int64_t batch) cons
 
 int64_t SlidingWindowMixer::state_bytes(int64_t batch, int64_t) const { return batch * (window_ - 1) * slot_bytes(); }
 
-SoftmaxMixer::Keys SlidingWindowMixer::remember(MixerState& state, Value k, Value v, const std::vector<int64_t>& new_pos) const {
+SoftmaxMixer::Keys SlidingWindowMixer::remember(MixerState& state, Value k, Value v,
+                                                const std::vector<int64_t>& new_pos) const {
   const int64_t T = k.size(1);
   Engine& engine = k.engine();
   const Value fresh_pos = engine.from_host(new_pos.data(), DType::kI64, Shape({k.size(0), T}), DType::kI64);
@@ -22,7 +23,8 @@ SoftmaxMixer::Keys SlidingWindowMixer::remember(MixerState& state, Value k, Valu
     const Value parts[] = {old, added};
     return concat(parts, 1);
   };
-  const Value all_k = joined(state["k"], k), all_v = joined(state["v"], v), all_pos = joined(state["key_pos"], fresh_pos);
+  const Value all_k = joined(state["k"], k), all_v = joined(state["v"], v),
+              all_pos = joined(state["key_pos"], fresh_pos);
   state["k"] = slice(all_k, 1, T, window_ - 1);
   state["v"] = slice(all_v, 1, T, window_ - 1);
   state["key_pos"] = slice(all_pos, 1, T, window_ - 1);

@@ -12,8 +12,8 @@ namespace {
 int64_t rotary_channels(const SoftmaxOptions& options, int64_t head_dim, const std::string& path) {
   const auto rotary = static_cast<int64_t>(std::lround(options.rope_fraction * static_cast<double>(head_dim)));
   if (rotary % 2 != 0) {
-    throw ConfigError("{}.rope_fraction: {} of {} channels is {}, an even number is needed", path, options.rope_fraction,
-                      head_dim, rotary);
+    throw ConfigError("{}.rope_fraction: {} of {} channels is {}, an even number is needed", path,
+                      options.rope_fraction, head_dim, rotary);
   }
   return rotary;
 }
@@ -29,11 +29,13 @@ SoftmaxMixer::SoftmaxMixer(const SoftmaxOptions& options, int64_t window, const 
   if (options.num_heads % kv_heads_ != 0) {
     throw ConfigError("{}.num_kv_heads: {} heads cannot share {} evenly", path(), options.num_heads, kv_heads_);
   }
-  if (head_dim_ == 0) throw ConfigError("{}: {} channels leave nothing for each of {} heads", path(), setup.d_model, options.num_heads);
+  if (head_dim_ == 0)
+    throw ConfigError("{}: {} channels leave nothing for each of {} heads", path(), setup.d_model, options.num_heads);
   rotary_channels(options_, head_dim_, path());
   const int64_t width = (options.num_heads + 2 * kv_heads_) * head_dim_;
   wqkv_ = Linear(scope.child("Wqkv"), setup.d_model, width, options.qkv_bias);
-  out_proj_ = Linear(scope.child("out_proj"), options.num_heads * head_dim_, setup.d_model, options.out_bias, scope.residual_std());
+  out_proj_ = Linear(scope.child("out_proj"), options.num_heads * head_dim_, setup.d_model, options.out_bias,
+                     scope.residual_std());
   if (options.qk_norm) {
     norm_q_ = Norm(scope.child("q_norm"), NormKind::kRms, head_dim_, options.qk_norm_eps);
     norm_k_ = Norm(scope.child("k_norm"), NormKind::kRms, head_dim_, options.qk_norm_eps);
@@ -46,7 +48,8 @@ Value SoftmaxMixer::rotated(const Value& x, const Value& positions) const {
 }
 
 MixerOutput SoftmaxMixer::run(const Value& x, const Context& ctx, MixerState* state) {
-  const int64_t B = x.size(0), T = x.size(1), q_width = options_.num_heads * head_dim_, kv_width = kv_heads_ * head_dim_;
+  const int64_t B = x.size(0), T = x.size(1), q_width = options_.num_heads * head_dim_,
+                kv_width = kv_heads_ * head_dim_;
   const Value qkv = wqkv_(x);
   Value q = split_heads(slice(qkv, 2, 0, q_width), options_.num_heads);
   Value k = split_heads(slice(qkv, 2, q_width, kv_width), kv_heads_);
@@ -62,7 +65,8 @@ MixerOutput SoftmaxMixer::run(const Value& x, const Context& ctx, MixerState* st
                              .dropout_key = ctx.dropout_stream(path())};
   const std::vector<int64_t> new_pos = host_positions(B, T, state);
   auto upload = [&](const std::vector<int64_t>& positions) {
-    return x.engine().from_host(positions.data(), DType::kI64, Shape({B, static_cast<int64_t>(positions.size()) / B}), DType::kI64);
+    return x.engine().from_host(positions.data(), DType::kI64, Shape({B, static_cast<int64_t>(positions.size()) / B}),
+                                DType::kI64);
   };
   const Value query_pos = upload(new_pos);
   Value key_pos = query_pos;

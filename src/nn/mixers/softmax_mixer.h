@@ -8,8 +8,8 @@
 
 namespace rebased {
 
-// What `attention` and `sliding_window` have in common. Keys are cached before rotation, each with its position, so that a
-// policy may choose among them later.
+// What `attention` and `sliding_window` have in common. Keys are cached before rotation, each with its position, so
+// that a policy may choose among them later.
 struct SoftmaxOptions {
   int64_t num_heads = 1;
   int64_t num_kv_heads = 0;

@@ -18,7 +18,8 @@ void keep_freed_memory() {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Trains language models from recipes. `rebased train`, `sweep` and `validate` run this program.", "rebased-train"};
+  CLI::App app{"Trains language models from recipes. `rebased train`, `sweep` and `validate` run this program.",
+               "rebased-train"};
   app.set_version_flag("--version", fmt::format("rebased-train {} ({})", version(), git_commit()));
   app.require_subcommand(1);
   std::function<int()> chosen;

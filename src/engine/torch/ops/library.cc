@@ -5,8 +5,8 @@
 #include "engine/torch/composite.h"
 #include "engine/torch/kernel_functions.h"
 
-// torch.ops.rebased.*: differentiable operations on tensors laid out as in docs/notation.md. float32 on the CPU runs our
-// kernels, everything else the composite torch form.
+// torch.ops.rebased.*: differentiable operations on tensors laid out as in docs/notation.md. float32 on the CPU runs
+// our kernels, everything else the composite torch form.
 namespace rebased::torch_ops {
 namespace {
 
@@ -17,8 +17,8 @@ bool uses_kernels(const Tensor& x) { return x.is_cpu() && x.scalar_type() == tor
 Shape shape_of(const Tensor& x) { return Shape(std::span<const int64_t>(x.sizes().data(), x.sizes().size())); }
 
 // q, k [B, T, H, Dk], v [B, T, H, Dv] -> [B, T, H, Dv]; similarity a + b s + c s^2 of s = scale <q, k>.
-Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, double a, double b, double c, double scale,
-                           double eps, bool normalize) {
+Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, double a, double b, double c,
+                           double scale, double eps, bool normalize) {
   Dims("rebased::quadratic_attention")
       .check("q", shape_of(q), "B T H Dk")
       .check("k", shape_of(k), "B T H Dk")
@@ -49,7 +49,10 @@ Tensor short_conv(const Tensor& x, const Tensor& w, const c10::optional<Tensor>&
 
 // x [N, C], e [V, C], labels [N] i64 in [0, V) -> mean cross-entropy of the logits x e^T, which are never stored.
 Tensor cross_entropy(const Tensor& x, const Tensor& e, const Tensor& labels) {
-  Dims("rebased::cross_entropy").check("x", shape_of(x), "N C").check("e", shape_of(e), "V C").check("labels", shape_of(labels), "N");
+  Dims("rebased::cross_entropy")
+      .check("x", shape_of(x), "N C")
+      .check("e", shape_of(e), "V C")
+      .check("labels", shape_of(labels), "N");
   if (labels.numel() == 0 || labels.min().item<int64_t>() < 0 || labels.max().item<int64_t>() >= e.size(0)) {
     throw ShapeError("[rebased::cross_entropy] labels: expected at least one, each in [0, {})", e.size(0));
   }
@@ -60,10 +63,13 @@ Tensor cross_entropy(const Tensor& x, const Tensor& e, const Tensor& labels) {
 }  // namespace
 
 TORCH_LIBRARY(rebased, library) {
-  library.def("quadratic_attention(Tensor q, Tensor k, Tensor v, float a=0., float b=0., float c=1., float scale=1., "
-              "float eps=1e-12, bool normalize=True) -> Tensor", quadratic_attention);
-  library.def("linear_attention(Tensor q, Tensor k, Tensor v, float scale=1., float eps=1e-12, bool normalize=True) -> Tensor",
-              linear_attention);
+  library.def(
+      "quadratic_attention(Tensor q, Tensor k, Tensor v, float a=0., float b=0., float c=1., float scale=1., "
+      "float eps=1e-12, bool normalize=True) -> Tensor",
+      quadratic_attention);
+  library.def(
+      "linear_attention(Tensor q, Tensor k, Tensor v, float scale=1., float eps=1e-12, bool normalize=True) -> Tensor",
+      linear_attention);
   library.def("short_conv(Tensor x, Tensor w, Tensor? bias=None, bool silu=False) -> Tensor", short_conv);
   library.def("cross_entropy(Tensor x, Tensor e, Tensor labels) -> Tensor", cross_entropy);
 }
