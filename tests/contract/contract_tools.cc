@@ -1,0 +1,47 @@
+#include "contract/contract_tools.h"
+
+#include <fmt/format.h>
+
+namespace rebased::testing {
+
+void note(Violations& violations, const std::string& problem) {
+  if (!problem.empty()) violations.push_back(problem);
+}
+
+HostArray joined_time(const std::vector<HostArray>& parts) {
+  HostArray result{parts.front().shape, {}};
+  result.shape[1] = 0;
+  for (const HostArray& part : parts) result.shape[1] += part.shape[1];
+  for (int64_t b = 0; b < result.shape[0]; ++b) {
+    for (const HostArray& part : parts) {
+      const HostArray row = part.sliced(0, b, 1);
+      result.data.insert(result.data.end(), row.data.begin(), row.data.end());
+    }
+  }
+  return result;
+}
+
+HostArray rows_of(const HostArray& x, std::span<const int64_t> rows) {
+  HostArray result{x.shape.with(0, static_cast<int64_t>(rows.size())), {}};
+  for (int64_t row : rows) {
+    const HostArray one = x.sliced(0, row, 1);
+    result.data.insert(result.data.end(), one.data.begin(), one.data.end());
+  }
+  return result;
+}
+
+void compare_states(Violations& violations, const std::string& what, const MixerState& found,
+                    const MixerState& expected, const Subject& subject, const EngineCase& where) {
+  if (found.positions != expected.positions) violations.push_back(what + ": positions differ");
+  if (found.arrays().size() != expected.arrays().size()) {
+    violations.push_back(what + ": the states have different arrays");
+    return;
+  }
+  for (size_t i = 0; i < found.arrays().size(); ++i) {
+    const HostArray exact = read(expected.arrays()[i].value);
+    note(violations, difference(fmt::format("{}, state {}", what, expected.arrays()[i].name),
+                                read(found.arrays()[i].value), exact, where.bound(subject, exact)));
+  }
+}
+
+}  // namespace rebased::testing

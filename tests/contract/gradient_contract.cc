@@ -1,0 +1,224 @@
+// The promises about gradients.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "contract/contract_tools.h"
+
+namespace rebased::testing {
+namespace {
+
+// Gradients of <w, y> + what `more` adds, with respect to x and every trainable parameter.
+struct Graded {
+  std::vector<std::string> names;
+  std::vector<Value> leaves;
+  HostArray y;
+  std::vector<std::optional<HostArray>> grads;
+};
+
+using MakeLoss = std::function<std::vector<Weighted>(Built& built, const Value& x)>;
+
+HostArray loss_weights(const Shape& shape) { return HostArray::normal(shape, derive_key(3, "loss")); }
+
+Graded graded(Built& built, const HostArray& x_in, const MakeLoss& make_loss) {
+  Graded result;
+  const Value x = write(*built.engine, x_in);
+  track(x);
+  result.names.emplace_back("x");
+  result.leaves.push_back(x);
+  for (const Param& param : built.store.params()) {
+    if (!param.spec.trainable) continue;
+    result.names.push_back(param.spec.name);
+    result.leaves.push_back(param.value);
+  }
+  const std::vector<Weighted> loss = make_loss(built, x);
+  result.y = read(loss.front().output);
+  result.grads = gradients(loss, result.leaves);
+  return result;
+}
+
+MakeLoss plain_loss(const Context& ctx) {
+  return [ctx](Built& built, const Value& x) {
+    const Value y = built.run(x, nullptr, ctx);
+    return std::vector<Weighted>{{y, loss_weights(y.shape())}};
+  };
+}
+
+void compare_graded(Violations& violations, const std::string& what, const Graded& found, const Graded& exact,
+                    const Subject& subject, const EngineCase& where) {
+  note(violations, difference(what + ", output", found.y, exact.y, where.bound(subject, exact.y)));
+  for (size_t i = 0; i < exact.grads.size(); ++i) {
+    if (found.grads[i].has_value() != exact.grads[i].has_value()) {
+      violations.push_back(fmt::format("{}: {} gets a gradient in one of two ways only", what, exact.names[i]));
+    } else if (exact.grads[i]) {
+      const double bound = kGradientFactor * where.bound(subject, *exact.grads[i]);
+      note(violations, difference(fmt::format("{}, gradient of {}", what, exact.names[i]), *found.grads[i],
+                                  *exact.grads[i], bound));
+    }
+  }
+}
+
+}  // namespace
+
+Violations check_kernels(const Subject& subject) {
+  Violations violations;
+  const EngineCase single = single_case(), exact = double_case();
+  const auto ours = build(subject, *single.engine, Leaves::kTrainable),
+             theirs = build(subject, *exact.engine, Leaves::kTrainable);
+  auto compare = [&](const std::string& what, int64_t T, const Context& ctx) {
+    const HostArray x = tokens(2, T, static_cast<uint64_t>(T));
+    compare_graded(violations, fmt::format("float32 against float64, {}, {} tokens", what, T),
+                   graded(*ours, x, plain_loss(ctx)), graded(*theirs, x, plain_loss(ctx)), subject, single);
+  };
+  for (int64_t T : {1, 17, 65}) compare("auto", T, {});
+  compare("training", 17, {.training = true, .dropout_key = 7});
+  if (!subject.forms) return violations;
+  compare("parallel", 33, {.form = Form::kParallel});
+  compare("chunked by 7", 33, {.form = Form::kChunked, .chunk = 7});
+  compare("recurrent", 33, {.form = Form::kRecurrent});
+  return violations;
+}
+
+Violations check_every_gradient(const Subject& subject) {
+  Violations violations;
+  const EngineCase exact = double_case();
+  const auto built = build(subject, *exact.engine, Leaves::kTrainable);
+  const Graded found = graded(*built, tokens(2, 17), plain_loss({}));
+  for (size_t i = 0; i < found.grads.size(); ++i) {
+    if (!found.grads[i] || found.grads[i]->max_abs() == 0) violations.push_back(found.names[i] + " gets no gradient");
+  }
+  return violations;
+}
+
+namespace {
+
+constexpr double kStep = 1e-5;  // of the central difference: its error is about kStep^2
+constexpr size_t kSamples = 6;  // elements of each array
+
+double loss_of(Built& built, const HostArray& x, const HostArray& weights) {
+  const HostArray y = built.run(x);
+  double sum = 0;
+  for (size_t i = 0; i < y.data.size(); ++i) sum += weights.data[i] * y.data[i];
+  return sum;
+}
+
+// Derivative of `loss` by element i of `values`, where set(values) makes them take effect.
+template <class Set, class Loss>
+double slope(HostArray values, size_t i, const Set& set, const Loss& loss) {
+  const double middle = values.data[i];
+  values.data[i] = middle + kStep;
+  set(values);
+  const double above = loss();
+  values.data[i] = middle - kStep;
+  set(values);
+  const double below = loss();
+  values.data[i] = middle;
+  set(values);
+  return (above - below) / (2 * kStep);
+}
+
+}  // namespace
+
+Violations check_derivatives(const Subject& subject) {
+  Violations violations;
+  const EngineCase exact = double_case();
+  const auto built = build(subject, *exact.engine, Leaves::kTrainable);
+  HostArray x = tokens(1, 5);
+  const Graded found = graded(*built, x, plain_loss({}));
+  const HostArray weights = loss_weights(x.shape);
+  std::vector<Param*> params = {nullptr};  // x comes first
+  for (Param& param : built->store.params()) {
+    if (param.spec.trainable) params.push_back(&param);
+  }
+  for (size_t which = 0; which < params.size(); ++which) {
+    if (!found.grads[which]) continue;  // check_every_gradient's
+    const HostArray& gradient = *found.grads[which];
+    const HostArray start = which == 0 ? x : read(params[which]->value);
+    auto set = [&](const HostArray& values) {
+      if (which == 0) {
+        x = values;
+      } else {
+        params[which]->value = write(*exact.engine, values);
+      }
+    };
+    Rng rng(derive_key(4, found.names[which]));
+    for (size_t sample = 0; sample < kSamples; ++sample) {
+      const size_t i = rng.below(start.data.size());
+      const double by_difference = slope(start, i, set, [&] { return loss_of(*built, x, weights); });
+      if (std::abs(by_difference - gradient.data[i]) <= 1e-6 * std::max(1.0, gradient.max_abs())) continue;
+      violations.push_back(fmt::format("gradient of {}[{}] is {:.9g}, finite differences say {:.9g}",
+                                       found.names[which], i, gradient.data[i], by_difference));
+    }
+  }
+  return violations;
+}
+
+namespace {
+
+constexpr int64_t kFirst = 6, kSecond = 11;
+
+// Loss on the second part alone (and, with `on_state`, on the final state): all of the first part's gradient comes
+// through the state between them.
+MakeLoss carried_loss(bool detached, bool on_state) {
+  return [=](Built& built, const Value& x) {
+    MixerState state = built.state(x.size(0));
+    built.run(slice(x, 1, 0, kFirst), &state);
+    if (detached) state.detach();
+    const Value y = built.run(slice(x, 1, kFirst, kSecond), &state);
+    std::vector<Weighted> loss{{y, loss_weights(y.shape())}};
+    if (!on_state) return loss;
+    for (const MixerState::Array& array : state.arrays()) {
+      if (array.value.dtype() != DType::kI64) loss.push_back({array.value, loss_weights(array.value.shape())});
+    }
+    return loss;
+  };
+}
+
+}  // namespace
+
+Violations check_carried_gradients(const Subject& subject) {
+  Violations violations;
+  const HostArray x = tokens(2, kFirst + kSecond);
+  const EngineCase single = single_case(), exact = double_case();
+  const auto ours = build(subject, *single.engine, Leaves::kTrainable),
+             theirs = build(subject, *exact.engine, Leaves::kTrainable);
+  const MakeLoss whole = [](Built& built, const Value& all) {
+    const Value y = slice(built.run(all), 1, kFirst, kSecond);
+    return std::vector<Weighted>{{y, loss_weights(y.shape())}};
+  };
+  const Graded expected = graded(*theirs, x, whole);
+  compare_graded(violations, "float64 through the state", graded(*theirs, x, carried_loss(false, false)), expected,
+                 subject, exact);
+  compare_graded(violations, "float32 through the state", graded(*ours, x, carried_loss(false, false)), expected,
+                 subject, single);
+  compare_graded(violations, "float32 to the final state", graded(*ours, x, carried_loss(false, true)),
+                 graded(*theirs, x, carried_loss(false, true)), subject, single);
+  const Graded cut = graded(*theirs, x, carried_loss(true, false));
+  if (cut.grads[0] && cut.grads[0]->sliced(1, 0, kFirst).max_abs() != 0) {
+    violations.push_back("gradient flows through a detached state");
+  }
+  return violations;
+}
+
+const std::vector<Promise>& promises() {
+  static const std::vector<Promise> all = {
+      {"Shapes", check_shapes},
+      {"Contexts", check_contexts},
+      {"Causality", check_causality},
+      {"Rows", check_rows},
+      {"Splits", check_splits},
+      {"StateCopies", check_state_copies},
+      {"StateBytes", check_state_bytes},
+      {"Engines", check_engines},
+      {"Kernels", check_kernels},
+      {"Forms", check_forms},
+      {"Derivatives", check_derivatives},
+      {"EveryGradient", check_every_gradient},
+      {"CarriedGradients", check_carried_gradients},
+      {"Threads", check_threads},
+  };
+  return all;
+}
+
+}  // namespace rebased::testing

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "contract/subject.h"
+
+namespace rebased::testing {
+
+// What every sequence mixer promises (src/nn/sequence_mixer.h), each promise as a function that lists how it is broken,
+// so that it can be tested both ways: no violations from a good mixer, some from a broken one.
+using Violations = std::vector<std::string>;
+
+Violations check_shapes(const Subject& subject);     // [B, T, C] in and out, finite; unfit operands refused
+Violations check_contexts(const Subject& subject);   // context fields: honoured where the traits say so, else refused
+Violations check_causality(const Subject& subject);  // a changed token changes no earlier output
+Violations check_rows(const Subject& subject);       // batch rows do not see each other
+Violations check_splits(const Subject& subject);     // the law, outputs and final states, every engine
+Violations check_state_copies(const Subject& subject);       // clone, select, reset_rows, detach
+Violations check_state_bytes(const Subject& subject);        // says what the real state holds
+Violations check_engines(const Subject& subject);            // cpu engine against float64: outputs and final states
+Violations check_kernels(const Subject& subject);            // float32 against float64: outputs and gradients
+Violations check_forms(const Subject& subject);              // parallel, chunked and recurrent agree
+Violations check_derivatives(const Subject& subject);        // float64 gradients against finite differences
+Violations check_every_gradient(const Subject& subject);     // every trainable parameter gets one
+Violations check_carried_gradients(const Subject& subject);  // through the state, until it is detached
+Violations check_threads(const Subject& subject);            // thread count changes rounding only, repetition nothing
+
+struct Promise {
+  const char* name;
+  Violations (*check)(const Subject& subject);
+};
+const std::vector<Promise>& promises();
+
+}  // namespace rebased::testing

@@ -1,0 +1,363 @@
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "contract/op_rows.h"
+#include "engine/cpu/cpu_engine.h"
+#include "support/torch.h"
+
+namespace rebased::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class OpContract : public ::testing::TestWithParam<OpRow> {};
+
+std::vector<HostArray> operands_of(const OpRow& row, const std::vector<Shape>& shapes) {
+  std::vector<HostArray> operands;
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    operands.push_back(HostArray::normal(shapes[i], derive_key(5, row.name, i)));
+    if (!row.positive) continue;
+    for (double& x : operands.back().data) x = static_cast<float>(std::abs(x));
+  }
+  return operands;
+}
+
+struct OpResult {
+  std::vector<HostArray> outputs;
+  std::vector<std::optional<HostArray>> grads;
+};
+
+OpResult carry_out(const OpRow& row, Engine& engine, const std::vector<HostArray>& arrays, bool with_gradients) {
+  std::vector<Value> operands;
+  for (const HostArray& array : arrays) operands.push_back(write(engine, array));
+  if (with_gradients) {
+    for (const Value& operand : operands) track(operand);
+  }
+  OpResult result;
+  std::vector<Weighted> loss;
+  for (const Value& output : row.run(engine, operands)) {
+    result.outputs.push_back(read(output));
+    loss.push_back({output, HostArray::normal(output.shape(), derive_key(6, row.name))});
+  }
+  if (with_gradients) result.grads = gradients(loss, operands);
+  return result;
+}
+
+std::string describe(const std::vector<Shape>& shapes) {
+  std::string text;
+  for (const Shape& shape : shapes) text += shape.str() + " ";
+  return text;
+}
+
+// The float32 kernels (outputs and gradients) and the cpu engine (outputs) against float64.
+TEST_P(OpContract, EnginesAgree) {
+  const OpRow& row = GetParam();
+  const auto f64 = make_torch_engine(DType::kF64), f32 = make_torch_engine(DType::kF32);
+  CpuEngine cpu;
+  for (const std::vector<Shape>& shapes : row.sizes) {
+    const std::vector<HostArray> operands = operands_of(row, shapes);
+    const OpResult exact = carry_out(row, *f64, operands, row.gradient),
+                   ours = carry_out(row, *f32, operands, row.gradient);
+    const OpResult inference = carry_out(row, cpu, operands, false);
+    ASSERT_EQ(inference.outputs.size(), exact.outputs.size());
+    for (size_t i = 0; i < exact.outputs.size(); ++i) {
+      const double bound = row.tolerance * std::max(exact.outputs[i].max_abs(), 0.1);
+      EXPECT_EQ(difference("output", ours.outputs[i], exact.outputs[i], bound), "")
+          << "torch float32, " << describe(shapes);
+      EXPECT_EQ(difference("output", inference.outputs[i], exact.outputs[i], bound), "") << "cpu, " << describe(shapes);
+    }
+    for (size_t i = 0; i < exact.grads.size(); ++i) {
+      ASSERT_EQ(ours.grads[i].has_value(), exact.grads[i].has_value()) << "operand " << i;
+      if (!exact.grads[i]) continue;
+      const double bound = 10 * row.tolerance * std::max(exact.grads[i]->max_abs(), 0.1);
+      EXPECT_EQ(difference(fmt::format("gradient of operand {}", i), *ours.grads[i], *exact.grads[i], bound), "")
+          << describe(shapes);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, OpContract, ::testing::ValuesIn(op_rows()),
+                         [](const auto& test) { return test.param.name; });
+
+// Which elements fall out is a function of key and index alone, on every engine.
+TEST(Dropout, DropsTheSameElementsEverywhere) {
+  CpuEngine cpu;
+  const auto f32 = make_torch_engine(DType::kF32), composite = make_torch_engine(DType::kF32, false),
+             f64 = make_torch_engine(DType::kF64);
+  const HostArray x = HostArray::filled(Shape({31, 33}), 1);
+  const HostArray expected = read(dropout(write(cpu, x), 0.25, 42));
+  for (Engine* engine : {f32.get(), composite.get(), f64.get()}) {
+    EXPECT_EQ(difference("dropout", read(dropout(write(*engine, x), 0.25, 42)), expected, 1e-7), "") << engine->name();
+  }
+  const auto dropped = std::count(expected.data.begin(), expected.data.end(), 0.0);
+  EXPECT_NEAR(static_cast<double>(dropped) / static_cast<double>(expected.data.size()), 0.25,
+              0.06);  // 4 standard deviations
+  EXPECT_NE(difference("dropout", read(dropout(write(cpu, x), 0.25, 43)), expected, 1e-7), "");
+}
+
+// A cpu value is overwritten in place only while nobody else holds it.
+TEST(CpuEngine, AdvancesStatesThatOthersHoldIntoNewMemory) {
+  CpuEngine cpu;
+  const Value w = write(cpu, HostArray::normal(Shape({4, 3}), 1)),
+              x = write(cpu, HostArray::normal(Shape({1, 5, 4}), 2));
+  Value state = write(cpu, HostArray::normal(Shape({1, 2, 4}), 3));
+  const Value held = state, reshaped = reshape(state, Shape({8}));
+  const HostArray before = read(held);
+  short_conv(x, w, {}, false, &state);
+  EXPECT_EQ(difference("held", read(held), before, 0), "");
+  EXPECT_EQ(difference("reshaped", read(reshaped), before.as(Shape({8})), 0), "");
+  EXPECT_EQ(difference("advanced", read(state), read(slice(x, 1, 3, 2)), 0), "");
+
+  Value cache = write(cpu, HostArray::zeros(Shape({1, 3, 4})));
+  const Value view = reshape(cache, Shape({12}));
+  const Value written = write_time(std::move(cache), slice(x, 1, 0, 1), 1);
+  EXPECT_EQ(read(view).max_abs(), 0);
+  EXPECT_GT(read(written).max_abs(), 0);
+}
+
+// Weights that lie in a file are never written to.
+TEST(CpuEngine, NeverWritesBorrowedMemory) {
+  CpuEngine cpu;
+  const std::vector<float> weights(8, 1.0f);
+  Value state = cpu.borrow(weights.data(), Shape({1, 2, 4}), nullptr);
+  short_conv(write(cpu, HostArray::normal(Shape({1, 5, 4}), 2)), write(cpu, HostArray::normal(Shape({4, 3}), 1)), {},
+             false, &state);
+  EXPECT_THAT(weights, ::testing::Each(1.0f));
+}
+
+struct Refusal {
+  const char* name;
+  std::function<void(Engine& engine)> call;
+  std::vector<const char*> said;
+};
+
+Value normal(Engine& engine, std::initializer_list<int64_t> shape) {
+  return write(engine, HostArray::normal(Shape(shape), 1));
+}
+Value ids(Engine& engine, std::initializer_list<int64_t> shape) { return engine.full(Shape(shape), DType::kI64, 1); }
+
+const Refusal kRefusals[] = {
+    {"LinearWidth",
+     [](Engine& e) {
+       linear(normal(e, {2, 5}), normal(e, {3, 4}));
+     },
+     {"[linear] w", "[3, 4]"}},
+    {"LinearBias",
+     [](Engine& e) {
+       linear(normal(e, {2, 5}), normal(e, {3, 5}), normal(e, {4}));
+     },
+     {"[linear] bias", "[4]"}},
+    {"LinearIds",
+     [](Engine& e) {
+       linear(ids(e, {2, 5}), normal(e, {3, 5}));
+     },
+     {"[linear] x", "I64"}},
+    {"LinearNothing",
+     [](Engine& e) {
+       linear({}, normal(e, {3, 5}));
+     },
+     {"[linear] x"}},
+    {"AddShape",
+     [](Engine& e) {
+       add(normal(e, {2, 5}), normal(e, {2, 4}));
+     },
+     {"[add] b", "[2, 4]"}},
+    {"MulShape",
+     [](Engine& e) {
+       mul(normal(e, {2, 5}), normal(e, {2}));
+     },
+     {"[mul] b", "[2]"}},
+    {"EmbeddingFloats",
+     [](Engine& e) {
+       embedding(normal(e, {2}), normal(e, {3, 5}));
+     },
+     {"[embedding] ids"}},
+    {"EmbeddingRange",
+     [](Engine& e) {
+       embedding(e.full(Shape({2}), DType::kI64, 3), normal(e, {3, 5}));
+     },
+     {"[embedding]", "3"}},
+    {"EmbeddingNegative",
+     [](Engine& e) {
+       embedding(e.full(Shape({2}), DType::kI64, -1), normal(e, {3, 5}));
+     },
+     {"[embedding]", "-1"}},
+    {"LayerNormGain",
+     [](Engine& e) {
+       layer_norm(normal(e, {2, 5}), normal(e, {4}), {}, 1e-5);
+     },
+     {"[layer_norm] gamma", "[4]"}},
+    {"RmsNormWeight",
+     [](Engine& e) {
+       rms_norm(normal(e, {2, 5}), normal(e, {4}), 1e-5);
+     },
+     {"[rms_norm] weight", "[4]"}},
+    {"ReshapeCount",
+     [](Engine& e) {
+       reshape(normal(e, {2, 5}), Shape({3, 4}));
+     },
+     {"[reshape]", "[3, 4]"}},
+    {"TransposeRank",
+     [](Engine& e) {
+       transpose(normal(e, {2, 5, 1}));
+     },
+     {"[transpose] x"}},
+    {"SliceRange",
+     [](Engine& e) {
+       slice(normal(e, {2, 5}), 1, 3, 3);
+     },
+     {"[slice]", "3..6"}},
+    {"SliceDimension",
+     [](Engine& e) {
+       slice(normal(e, {2, 5}), 2, 0, 1);
+     },
+     {"[slice] dimension 2"}},
+    {"ConcatShape",
+     [](Engine& e) {
+       concat(std::vector<Value>{normal(e, {2, 5}), normal(e, {3, 5})}, 1);
+     },
+     {"[concat]", "[3, 5]"}},
+    {"ConcatNothing", [](Engine&) { concat({}, 0); }, {"[concat]"}},
+    {"SelectRow",
+     [](Engine& e) {
+       select_rows(normal(e, {2, 5}), std::vector<int64_t>{2});
+     },
+     {"[select_rows] row 2"}},
+    {"WriteTime",
+     [](Engine& e) {
+       write_time(normal(e, {1, 4, 2}), normal(e, {1, 2, 2}), 3);
+     },
+     {"[write_time]", "slot 3"}},
+    {"DropoutOfAll", [](Engine& e) { dropout(normal(e, {2}), 1, 1); }, {"[dropout] p"}},
+    {"RopeOdd",
+     [](Engine& e) {
+       rope(normal(e, {1, 2, 1, 4}), ids(e, {1, 2}), {.rotary = 3});
+     },
+     {"[rope] rotary", "3"}},
+    {"RopePositions",
+     [](Engine& e) {
+       rope(normal(e, {1, 2, 1, 4}), ids(e, {1, 3}), {});
+     },
+     {"[rope] positions", "[1, 3]"}},
+    {"ShortConvState",
+     [](Engine& e) {
+       Value state = normal(e, {1, 3, 4});
+       short_conv(normal(e, {1, 5, 4}), normal(e, {4, 3}), {}, false, &state);
+     },
+     {"[short_conv] state", "[1, 3, 4]"}},
+    {"ShortConvBias",
+     [](Engine& e) {
+       short_conv(normal(e, {1, 5, 4}), normal(e, {4, 3}), normal(e, {3}), false);
+     },
+     {"[short_conv] bias"}},
+    {"LongConvLength",
+     [](Engine& e) {
+       long_conv(normal(e, {1, 5, 4}), normal(e, {4, 3}));
+     },
+     {"[long_conv]", "5", "3"}},
+    {"QuadraticKeys",
+     [](Engine& e) {
+       quadratic_attention(normal(e, {1, 5, 2, 4}), normal(e, {1, 5, 2, 3}), normal(e, {1, 5, 2, 4}), {});
+     },
+     {"[quadratic_attention] k", "[1, 5, 2, 3]"}},
+    {"QuadraticNothing",
+     [](Engine& e) {
+       const Value x = normal(e, {1, 5, 2, 4});
+       quadratic_attention(x, x, x, {.kernel = {0, 0, 0}});
+     },
+     {"[quadratic_attention]", "zero"}},
+    {"QuadraticState",
+     [](Engine& e) {
+       LinearState state{normal(e, {1, 2, 9, 4}), normal(e, {1, 2, 10})};
+       const Value x = normal(e, {1, 5, 2, 4});
+       quadratic_attention(x, x, x, {}, &state);
+     },
+     {"[quadratic_attention] state.s", "[1, 2, 10, 4]", "[1, 2, 9, 4]"}},
+    {"LinearAttentionState",
+     [](Engine& e) {
+       LinearState state{normal(e, {1, 2, 4, 4}), normal(e, {1, 2, 5})};
+       const Value x = normal(e, {1, 5, 2, 4});
+       linear_attention(x, x, x, {}, &state);
+     },
+     {"[linear_attention] state.z", "[1, 2, 4]", "[1, 2, 5]"}},
+    {"AttentionHeads",
+     [](Engine& e) {
+       softmax_attention(normal(e, {1, 5, 3, 4}), normal(e, {1, 5, 2, 4}), normal(e, {1, 5, 2, 4}), {});
+     },
+     {"[softmax_attention]", "3 heads", "2"}},
+    {"AttentionFewKeys",
+     [](Engine& e) {
+       softmax_attention(normal(e, {1, 5, 1, 4}), normal(e, {1, 4, 1, 4}), normal(e, {1, 4, 1, 4}), {});
+     },
+     {"[softmax_attention]", "positions"}},
+    {"AttentionOnePosition",
+     [](Engine& e) {
+       const Value x = normal(e, {1, 5, 1, 4});
+       softmax_attention(x, x, x, {.query_pos = ids(e, {1, 5})});
+     },
+     {"[softmax_attention]", "come together"}},
+    {"LossLabelRange",
+     [](Engine& e) {
+       cross_entropy(normal(e, {2, 3}), normal(e, {4, 3}), std::vector<int64_t>{0, 4});
+     },
+     {"[cross_entropy] label 4"}},
+    {"LossLabelCount",
+     [](Engine& e) {
+       cross_entropy(normal(e, {2, 3}), normal(e, {4, 3}), std::vector<int64_t>{0});
+     },
+     {"[cross_entropy] labels", "1"}},
+    {"SplitHeads",
+     [](Engine& e) {
+       split_heads(normal(e, {1, 2, 5}), 2);
+     },
+     {"[split_heads]", "5", "2"}},
+};
+
+class ShapeErrors : public ::testing::TestWithParam<Refusal> {};
+
+TEST_P(ShapeErrors, NameOperationAndOperandOnEveryEngine) {
+  CpuEngine cpu;
+  const auto torch = make_torch_engine(DType::kF32);
+  for (Engine* engine : {static_cast<Engine*>(&cpu), torch.get()}) {
+    try {
+      GetParam().call(*engine);
+      ADD_FAILURE() << engine->name() << " takes it";
+    } catch (const ShapeError& error) {
+      for (const char* part : GetParam().said) EXPECT_THAT(error.what(), HasSubstr(part)) << engine->name();
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Calls, ShapeErrors, ::testing::ValuesIn(kRefusals),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(Vocabulary, RefusesOperandsOfTwoEngines) {
+  CpuEngine one, other;
+  EXPECT_THROW(add(normal(one, {2, 3}), normal(other, {2, 3})), ShapeError);
+}
+
+TEST(CpuEngine, SaysWhatItCannotDo) {
+  CpuEngine cpu;
+  const Value x = normal(cpu, {1, 5, 1, 4}), wide = normal(cpu, {1, 2, 1, 65});
+  EXPECT_THROW(softmax_attention(x, x, x, {.dropout = 0.5}), DeviceError);
+  EXPECT_THROW(quadratic_attention(wide, wide, wide, {}), DeviceError);
+  EXPECT_THROW(cpu.full(Shape({2}), DType::kF64, 1), DeviceError);
+}
+
+// Wider keys than the kernels take run in the composite form.
+TEST(TorchEngine, TakesWideKeys) {
+  const auto f32 = make_torch_engine(DType::kF32), f64 = make_torch_engine(DType::kF64);
+  const HostArray x = HostArray::normal(Shape({1, 7, 2, 65}), 3);
+  auto run = [&](Engine& engine) {
+    return read(quadratic_attention(write(engine, x), write(engine, x), write(engine, x),
+                                    {.kernel = {}, .scale = 0.1, .eps = 0.1}));
+  };
+  EXPECT_EQ(difference("wide keys", run(*f32), run(*f64), 1e-4), "");
+}
+
+}  // namespace
+}  // namespace rebased::testing

@@ -1,0 +1,193 @@
+// The promises about outputs.
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "contract/contract_tools.h"
+
+namespace rebased::testing {
+namespace {
+
+template <class Expected, class F>
+void expect_refusal(Violations& violations, const std::string& what, const F& f) {
+  try {
+    f();
+    violations.push_back(what + " is not refused");
+  } catch (const Expected&) {
+  } catch (const std::exception& other) {
+    violations.push_back(fmt::format("{} is refused with the wrong kind of error: {}", what, other.what()));
+  }
+}
+
+}  // namespace
+
+Violations check_shapes(const Subject& subject) {
+  Violations violations;
+  for (const EngineCase& where : {cpu_case(), single_case(), double_case()}) {
+    const auto built = build(subject, *where.engine);
+    for (const Shape& shape : {Shape({1, 1, kChannels}), Shape({2, 3, kChannels}), Shape({3, 65, kChannels})}) {
+      const Value y = built->run(write(*where.engine, tokens(shape[0], shape[1])));
+      if (y.shape() != shape)
+        violations.push_back(fmt::format("{}: {} becomes {}", where.name, shape.str(), y.shape().str()));
+      if (y.dtype() != where.engine->compute_dtype()) violations.push_back(where.name + ": the dtype changes");
+      for (double value : read(y).data) {
+        if (std::isfinite(value)) continue;
+        violations.push_back(fmt::format("{}: {} of {}", where.name, value, shape.str()));
+        break;
+      }
+    }
+    expect_refusal<ShapeError>(violations, "x of two dimensions", [&] {
+      built->run(tokens(1, 4).as(Shape({4, kChannels})));
+    });
+    expect_refusal<ShapeError>(violations, "x of no tokens", [&] { built->run(tokens(2, 0)); });
+    expect_refusal<ShapeError>(violations, "a state of other rows", [&] {
+      MixerState state = built->state(3);
+      built->run(tokens(2, 4), &state);
+    });
+  }
+  return violations;
+}
+
+namespace {
+
+constexpr int64_t kApart = 3, kTogether = 6;  // tokens in front that are padding or another document, and tokens behind
+
+// Tokens behind padding, or behind another document, come out as they would alone.
+void check_apart(Violations& violations, const std::string& what, Built& built, const Subject& subject,
+                 const EngineCase& where, const Context& ctx) {
+  const HostArray x = tokens(1, kApart + kTogether);
+  const HostArray alone = built.run(x.sliced(1, kApart, kTogether));
+  note(violations,
+       difference(what, built.run(x, nullptr, ctx).sliced(1, kApart, kTogether), alone, where.bound(subject, alone)));
+}
+
+}  // namespace
+
+Violations check_contexts(const Subject& subject) {
+  Violations violations;
+  const EngineCase where = cpu_case();
+  const auto built = build(subject, *where.engine);
+  const MixerTraits can = built->mixer->traits();
+  const Shape shape({1, kApart + kTogether});
+  HostArray mask = HostArray::filled(shape, 1);
+  std::fill_n(mask.data.begin(), kApart, 0.0);
+  std::vector<int64_t> documents(mask.data.begin(), mask.data.end());
+  auto refused = [&](const char* what, const Context& ctx) {
+    expect_refusal<ConfigError>(violations, what, [&] { built->run(tokens(1, shape[1]), nullptr, ctx); });
+  };
+  Context padding, packed, prefix, memory;
+  padding.padding = write(*where.engine, mask);
+  packed.document_ids = write_ids(*where.engine, shape, documents);
+  prefix.prefix_len = {2};
+  memory.memory = write(*where.engine, tokens(1, 4));
+  can.padding ? check_apart(violations, "behind padding", *built, subject, where, padding)
+              : refused("padding", padding);
+  can.documents ? check_apart(violations, "in a document", *built, subject, where, packed)
+                : refused("document_ids", packed);
+  if (!can.prefix) refused("prefix_len", prefix);
+  if (!can.cross_attention) refused("memory", memory);
+  if (can.max_tokens > 0) {
+    expect_refusal<ShapeError>(violations, "a sequence beyond max_tokens",
+                               [&] { built->run(tokens(1, can.max_tokens + 1)); });
+  }
+  return violations;
+}
+
+Violations check_causality(const Subject& subject) {
+  Violations violations;
+  constexpr int64_t kTokens = 19;
+  const HostArray x = tokens(2, kTokens), other = tokens(2, kTokens, 99);
+  for (const EngineCase& where : {cpu_case(), double_case()}) {
+    const auto built = build(subject, *where.engine);
+    const HostArray before = built->run(x);
+    for (int64_t t = 1; t < kTokens; ++t) {
+      const HostArray changed = joined_time({x.sliced(1, 0, t), other.sliced(1, t, kTokens - t)});
+      // The cpu engine repeats bit for bit; torch's long convolution goes through an FFT, which rounds everywhere.
+      const double bound = where.name == "cpu" ? 0 : where.bound(subject, before);
+      note(violations, difference(fmt::format("{}, tokens from {} on changed", where.name, t),
+                                  built->run(changed).sliced(1, 0, t), before.sliced(1, 0, t), bound));
+    }
+  }
+  return violations;
+}
+
+Violations check_rows(const Subject& subject) {
+  Violations violations;
+  const HostArray x = tokens(3, 17);
+  for (const EngineCase& where : {cpu_case(), single_case(), double_case()}) {
+    const auto built = build(subject, *where.engine);
+    const HostArray all = built->run(x);
+    for (int64_t b = 0; b < 3; ++b) {
+      const HostArray alone = built->run(x.sliced(0, b, 1));
+      note(violations, difference(fmt::format("{}, row {}", where.name, b), all.sliced(0, b, 1), alone,
+                                  where.bound(subject, alone)));
+    }
+  }
+  return violations;
+}
+
+Violations check_engines(const Subject& subject) {
+  Violations violations;
+  const EngineCase cpu = cpu_case(), exact = double_case();
+  const auto ours = build(subject, *cpu.engine), theirs = build(subject, *exact.engine);
+  for (int64_t T : {1, 2, 17, 65}) {
+    const HostArray x = tokens(2, T, static_cast<uint64_t>(T));
+    MixerState our_state = ours->state(2), their_state = theirs->state(2);
+    const HostArray expected = theirs->run(x);
+    const std::string what = fmt::format("cpu against float64, {} tokens", T);
+    note(violations, difference(what, ours->run(x), expected, cpu.bound(subject, expected)));
+    theirs->run(x, &their_state);
+    note(violations,
+         difference(what + " with a state", ours->run(x, &our_state), expected, cpu.bound(subject, expected)));
+    compare_states(violations, what, our_state, their_state, subject, cpu);
+  }
+  return violations;
+}
+
+Violations check_forms(const Subject& subject) {
+  Violations violations;
+  if (!subject.forms) return violations;
+  const HostArray x = tokens(2, 70);
+  const EngineCase exact = double_case();
+  const HostArray expected = build(subject, *exact.engine)->run(x);
+  for (const EngineCase& where : {cpu_case(), single_case(), double_case()}) {
+    const auto built = build(subject, *where.engine);
+    auto compare = [&](const std::string& name, Form form, int64_t chunk) {
+      Context ctx;
+      ctx.form = form;
+      ctx.chunk = chunk;
+      const double bound = where.bound(subject, expected);
+      note(violations, difference(where.name + ", " + name, built->run(x, nullptr, ctx), expected, bound));
+      MixerState state = built->state(2);
+      const HostArray first = built->run(x.sliced(1, 0, 33), &state, ctx),
+                      second = built->run(x.sliced(1, 33, 37), &state, ctx);
+      note(violations, difference(where.name + ", split " + name, joined_time({first, second}), expected, bound));
+    };
+    compare("parallel", Form::kParallel, 0);
+    compare("recurrent", Form::kRecurrent, 0);
+    for (int64_t chunk : {0, 1, 7, 64}) compare(fmt::format("chunked by {}", chunk), Form::kChunked, chunk);
+  }
+  return violations;
+}
+
+Violations check_threads(const Subject& subject) {
+  Violations violations;
+  const HostArray x = tokens(2, 65);
+  const int before = thread_count();
+  for (const EngineCase& where : {cpu_case(), single_case()}) {
+    const auto built = build(subject, *where.engine);
+    set_thread_count(1);
+    const HostArray one = built->run(x);
+    set_thread_count(3);
+    const HostArray three = built->run(x);
+    note(violations, difference(where.name + ", three threads instead of one", three, one, where.bound(subject, one)));
+    note(violations, difference(where.name + ", the same call again", built->run(x), three, 0));
+    set_thread_count(before);
+  }
+  return violations;
+}
+
+}  // namespace rebased::testing
