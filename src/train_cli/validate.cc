@@ -1,74 +1,102 @@
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 
 #include "base/threads.h"
-#include "record/run_folder.h"
 #include "train_cli/commands.h"
 #include "train_cli/run.h"
 
 namespace rebased {
 namespace {
 
+struct ValidateFlags {
+  std::string path;
+  std::vector<std::string> set;
+  int64_t steps = 3;
+  bool json = false;
+};
+
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-int64_t resident_bytes() {
-  int64_t pages = 0;
-  if (FILE* file = std::fopen("/proc/self/statm", "r")) {
-    long long total = 0, resident = 0;
-    if (std::fscanf(file, "%lld %lld", &total, &resident) == 2) pages = resident;
-    std::fclose(file);
-  }
-  return pages * 4096;
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
 }
 
-// Median of a few whole steps, after one that warms up.
-double seconds_for_step(Trainer& trainer, const Recipe& recipe) {
+struct StepTimes {
+  double median = 0;  // seconds
+  double spread = 0;  // (slowest - fastest) / median
+  double loss = 0;    // of the last step
+};
+
+// Whole training steps, batch and update included, after one that warms up.
+StepTimes time_steps(Trainer& trainer, const Recipe& recipe, int64_t steps) {
+  StepTimes result;
   std::vector<double> times;
-  for (int i = 0; i < 4; ++i) {
+  for (int64_t i = 0; i <= steps; ++i) {
     const double begun = seconds_now();
     trainer.zero_grad();
-    trainer.accumulate(trainer.data().batch(0), 0);
+    result.loss = trainer.accumulate(trainer.data().batch(i), i);
     trainer.update(recipe.optimizer.lr, 1);
     if (i > 0) times.push_back(seconds_now() - begun);
   }
   std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  result.median = times[times.size() / 2];
+  result.spread = (times.back() - times.front()) / result.median;
+  return result;
 }
 
-int validate(const std::string& path, const std::vector<std::string>& set) {
-  const Recipe recipe = load_recipe(path, set);
-  apply_threads(recipe);
-  const std::atomic<bool> stop{false};
-  Trainer trainer(recipe, std::nullopt, stop);
-  const double step = seconds_for_step(trainer, recipe);
-  const int64_t tokens = recipe.data.is_text() ? recipe.data.seq_len : recipe.model.max_tokens;
-  fmt::print("recipe      {} is valid\n", path);
+void print_for_people(const ValidateFlags& flags, const Recipe& recipe, Trainer& trainer, const StepTimes& times) {
+  const int64_t tokens = trainer.data().batch(0).T;
+  fmt::print("recipe      {} is valid\n", flags.path);
   fmt::print("data        {}\n", trainer.data().summary());
   fmt::print("parameters  {}\n", trainer.model().parameters().trainable_count());
   fmt::print("state       {} bytes after {} tokens\n", trainer.model().state_bytes(1, tokens), tokens);
   fmt::print("steps       {} of {:.0f} ms: about {:.0f} min with {} threads, less if it stops early\n",
-             trainer.total_steps(), 1000 * step, static_cast<double>(trainer.total_steps()) * step / 60,
+             trainer.total_steps(), 1000 * times.median, static_cast<double>(trainer.total_steps()) * times.median / 60,
              thread_count());
-  fmt::print("memory      {:.0f} MB\n", static_cast<double>(resident_bytes()) / 1e6);
+  fmt::print("memory      {:.0f} MB at {} rows a pass\n", peak_megabytes(), micro_batch_rows(recipe, tokens));
+}
+
+int validate(const ValidateFlags& flags) {
+  const Recipe recipe = load_recipe(flags.path, flags.set);
+  apply_threads(recipe);
+  const std::atomic<bool> stop{false};
+  Trainer trainer(recipe, std::nullopt, stop);
+  const StepTimes times = time_steps(trainer, recipe, flags.steps);
+  if (!flags.json) {
+    print_for_people(flags, recipe, trainer, times);
+    return 0;
+  }
+  const Json line{{"step_ms_median", 1000 * times.median},
+                  {"spread", times.spread},
+                  {"peak_rss_mb", peak_megabytes()},
+                  {"loss", times.loss},
+                  {"parameters", trainer.model().parameters().trainable_count()},
+                  {"threads", thread_count()}};
+  fmt::print("{}\n", line.dump());
   return 0;
 }
 
 }  // namespace
 
 void add_validate_command(CLI::App& app, std::function<int()>& run) {
-  auto path = std::make_shared<std::string>();
-  auto set = std::make_shared<std::vector<std::string>>();
-  CLI::App* command =
-      app.add_subcommand("validate", "Check a recipe: build everything, run a few steps, estimate time and memory");
-  command->add_option("RECIPE", *path, "a recipe (TOML)")->required();
-  command->add_option("--set", *set, "override a recipe key")->take_all()->expected(1);
+  auto flags = std::make_shared<ValidateFlags>();
+  CLI::App* command = app.add_subcommand(
+      "validate", "Check a recipe: build everything, time a few steps, estimate the time and memory of the whole");
+  command->add_option("RECIPE", flags->path, "a recipe (TOML)")->required();
+  command->add_option("--set", flags->set, "override a recipe key")->take_all()->expected(1);
+  command->add_option("--steps", flags->steps, "steps to time after the first one")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--json", flags->json, "one line of JSON instead, as bench/peers/run.py reads it");
   command->footer("Example:\n  rebased validate recipes/demo/rebased.toml");
-  command->callback([path, set, &run] { run = [path, set] { return validate(*path, *set); }; });
+  command->callback([flags, &run] { run = [flags] { return validate(*flags); }; });
 }
 
 }  // namespace rebased

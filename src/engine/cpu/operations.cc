@@ -22,7 +22,7 @@ int64_t rows(const Value& x) { return channels(x) > 0 ? x.shape().numel() / chan
 
 kernels::Broadcast broadcast_of(const Value& a, const Value& b) {
   if (a.shape() == b.shape()) return kernels::Broadcast::kSame;
-  return channels(b) == channels(a) ? kernels::Broadcast::kRow : kernels::Broadcast::kColumn;
+  return b.shape() == Shape({channels(a)}) ? kernels::Broadcast::kRow : kernels::Broadcast::kColumn;
 }
 
 // A state array that may be advanced where it lies: its own memory when nobody else holds it, else a fresh array.
