@@ -30,7 +30,8 @@ struct Context {
 
   Value padding{};                    // [B, T] in the compute dtype: 1 for a token, 0 for padding
   Value document_ids{};               // [B, T] i64: state is reset where it changes inside a packed row
-  std::vector<int64_t> prefix_len{};  // [B]: tokens that all may see each other (prefix language models, JRT)
+  std::vector<int64_t> prefix_len{};  // [B]: leading tokens of the row, all in this call, that may all see
+                                      // each other (prefix language models, JRT)
   Value memory{};                     // [B, S, C]: keys and values of cross-attention
   Value memory_padding{};             // [B, S]
 

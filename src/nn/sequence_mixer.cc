@@ -9,6 +9,22 @@ void refuse(const std::string& path, bool set, bool honoured, const char* what) 
   if (set && !honoured) throw ConfigError("{} cannot take effect: this mixer does not support {}", path, what);
 }
 
+void check_prefix(const std::string& path, const std::vector<int64_t>& prefix_len, int64_t B, int64_t T,
+                  const MixerState* state) {
+  if (prefix_len.size() != static_cast<size_t>(B))
+    throw ShapeError("[{}] prefix_len: expected a length for each of {} rows, found {}", path, B, prefix_len.size());
+  for (size_t b = 0; b < prefix_len.size(); ++b) {
+    if (prefix_len[b] < 0 || prefix_len[b] > T) {
+      throw ShapeError("[{}] prefix_len[{}]: the prefix must lie inside the {} tokens of this call, found {}", path, b,
+                       T, prefix_len[b]);
+    }
+    if (state != nullptr && prefix_len[b] > 0 && state->positions[b] > 0) {
+      throw ShapeError("[{}] prefix_len[{}]: row {} has already read {} tokens; a prefix comes first", path, b, b,
+                       state->positions[b]);
+    }
+  }
+}
+
 }  // namespace
 
 MixerOutput SequenceMixer::forward(const Value& x, const Context& ctx, MixerState* state) {
@@ -23,6 +39,7 @@ MixerOutput SequenceMixer::forward(const Value& x, const Context& ctx, MixerStat
   if (state != nullptr && state->batch() != dims["B"]) {
     throw ShapeError("[{}] the state has {} rows, x has {}", path_, state->batch(), dims["B"]);
   }
+  if (!ctx.prefix_len.empty()) check_prefix(path_, ctx.prefix_len, dims["B"], dims["T"], state);
   int64_t last = dims["T"];
   if (state != nullptr) {
     for (int64_t position : state->positions) last = std::max(last, position + dims["T"]);

@@ -28,6 +28,7 @@ enum class Fault : uint8_t {
   kFormDependent,
   kThreadDependent,
   kIgnoresPadding,
+  kIgnoresPrefix,
   kDropsToken,
 };
 
@@ -45,7 +46,9 @@ class FaultyMixer : public SequenceMixer {
     if (fault == Fault::kUnusedParameter) scope.param("idle", Shape({3}), init::constant(1));
   }
 
-  MixerTraits traits() const override { return {.padding = fault_ == Fault::kIgnoresPadding}; }
+  MixerTraits traits() const override {
+    return {.padding = fault_ == Fault::kIgnoresPadding, .prefix = fault_ == Fault::kIgnoresPrefix};
+  }
 
   MixerState initial_state(Engine& engine, int64_t batch) const override {
     MixerState state(batch);
@@ -180,6 +183,7 @@ const std::vector<BrokenMixer>& broken_mixers() {
     add(Fault::kFormDependent, "FormDependent", "Forms");
     add(Fault::kThreadDependent, "ThreadDependent", "Threads");
     add(Fault::kIgnoresPadding, "IgnoresPadding", "Contexts");
+    add(Fault::kIgnoresPrefix, "IgnoresPrefix", "Contexts");
     add(Fault::kDropsToken, "DropsToken", "Shapes");
     return list;
   }();

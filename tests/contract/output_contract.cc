@@ -64,6 +64,40 @@ void check_apart(Violations& violations, const std::string& what, Built& built, 
        difference(what, built.run(x, nullptr, ctx).sliced(1, kApart, kTogether), alone, where.bound(subject, alone)));
 }
 
+// A prefix of the row sees itself whole, nothing sees beyond it, and what follows goes on from the state.
+void check_prefix(Violations& violations, Built& built, const Subject& subject, const EngineCase& where) {
+  constexpr int64_t kPrefix = 4, kAll = 9;
+  const HostArray x = tokens(2, kAll), other = tokens(2, kAll, 99);
+  auto run = [&](const HostArray& input, int64_t prefix, MixerState* state) {
+    Context ctx;
+    if (prefix > 0) ctx.prefix_len = {prefix, prefix};
+    return built.run(input, state, ctx);
+  };
+  auto changed_at = [&](int64_t t) {
+    return joined_time({x.sliced(1, 0, t), other.sliced(1, t, 1), x.sliced(1, t + 1, kAll - t - 1)});
+  };
+  const HostArray y = run(x, kPrefix, nullptr);
+  const double bound = where.bound(subject, y);
+  const HostArray inside = run(changed_at(kPrefix - 1), kPrefix, nullptr),
+                  behind = run(changed_at(kPrefix), kPrefix, nullptr);
+  if (difference("", inside.sliced(1, 0, 1), y.sliced(1, 0, 1), 100 * bound).empty())
+    note(violations, "with a prefix, its first token does not see its last");
+  note(violations, difference("a prefix, the token behind it changed", behind.sliced(1, 0, kPrefix),
+                              y.sliced(1, 0, kPrefix), bound));
+  MixerState state = built.state(2);
+  const HostArray front = run(x.sliced(1, 0, kPrefix + 1), kPrefix, &state);
+  const HostArray rest = run(x.sliced(1, kPrefix + 1, kAll - kPrefix - 1), 0, &state);
+  note(violations, difference("a prefix, then the rest from the state", joined_time({front, rest}), y, bound));
+  auto refused = [&](const char* what, std::vector<int64_t> prefix_len, MixerState* from) {
+    Context ctx;
+    ctx.prefix_len = std::move(prefix_len);
+    expect_refusal<ShapeError>(violations, what, [&] { built.run(x, from, ctx); });
+  };
+  refused("a prefix for one row of two", {1}, nullptr);
+  refused("a prefix longer than the row", {1, kAll + 1}, nullptr);
+  refused("a prefix behind the first tokens", {0, 1}, &state);
+}
+
 }  // namespace
 
 Violations check_contexts(const Subject& subject) {
@@ -87,7 +121,7 @@ Violations check_contexts(const Subject& subject) {
               : refused("padding", padding);
   can.documents ? check_apart(violations, "in a document", *built, subject, where, packed)
                 : refused("document_ids", packed);
-  if (!can.prefix) refused("prefix_len", prefix);
+  can.prefix ? check_prefix(violations, *built, subject, where) : refused("prefix_len", prefix);
   if (!can.cross_attention) refused("memory", memory);
   if (can.max_tokens > 0) {
     expect_refusal<ShapeError>(violations, "a sequence beyond max_tokens",

@@ -1,6 +1,8 @@
 #include "nn/mixers/linear_attention.h"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace rebased {
 
@@ -20,6 +22,29 @@ LinearAttentionMixer::LinearAttentionMixer(const Options& options, const Scope& 
   }
 }
 
+namespace {
+
+// Outputs of every token against the sums over the first prefix_len[b] keys: one pass to sum them, one of queries
+// alone, whose zero keys add nothing. Taken inside the prefix; behind it stands the causal output.
+Value with_prefix(const Value& causal, const Value& q, const Value& k, const Value& v, const LinearOptions& attention,
+                  const std::vector<int64_t>& prefix_len) {
+  Engine& engine = q.engine();
+  const int64_t B = q.size(0), T = q.size(1), H = q.size(2);
+  std::vector<float> mask(static_cast<size_t>(B * T * H), 0.0f);
+  for (int64_t b = 0; b < B; ++b) {
+    const int64_t M = std::max<int64_t>(prefix_len[static_cast<size_t>(b)], 1);  // token 0 sees itself either way
+    std::fill_n(mask.begin() + b * T * H, M * H, 1.0f);
+  }
+  const Value inside = engine.from_host(mask.data(), DType::kF32, Shape({B, T, H, 1}), q.dtype());
+  LinearState sums{engine.full(Shape({B, H, q.size(3), v.size(3)}), q.dtype(), 0),
+                   engine.full(Shape({B, H, q.size(3)}), q.dtype(), 0)};
+  linear_attention(q, mul(k, inside), v, attention, &sums);
+  const Value seen = linear_attention(q, scale_shift(k, 0), v, attention, &sums);
+  return add(mul(seen, inside), mul(causal, scale_shift(inside, -1, 1)));
+}
+
+}  // namespace
+
 MixerOutput LinearAttentionMixer::run(const Value& x, const Context& ctx, MixerState* state) {
   const Value q = map_q_(heads_.split(heads_.query(x)));
   const Value k = map_k_(heads_.split(heads_.key(x)));
@@ -34,6 +59,7 @@ MixerOutput LinearAttentionMixer::run(const Value& x, const Context& ctx, MixerS
       .form = ctx.form,
       .chunk = ctx.chunk};
   Value o = with_linear_state(state, [&](LinearState* sums) { return linear_attention(q, k, v, attention, sums); });
+  if (!ctx.prefix_len.empty()) o = with_prefix(o, q, k, v, attention, ctx.prefix_len);
   if (options_.output_norm) o = output_norm_(o);
   return {heads_.output(o), {}};
 }
