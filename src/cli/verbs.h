@@ -10,5 +10,6 @@ void add_prepare(CommandLine& root);
 void add_eval(CommandLine& root);
 void add_generate(CommandLine& root);
 void add_ls(CommandLine& root);
+void add_bench(CommandLine& root);
 
 }  // namespace rebased

@@ -40,16 +40,18 @@ TEST_F(Usage, VersionNamesTheCommit) {
 }
 
 TEST_F(Usage, HelpListsEveryVerb) {
-  EXPECT_THAT(verbs_of(""), testing::ElementsAre("train", "sweep", "validate", "prepare", "eval", "generate", "ls"));
+  EXPECT_THAT(verbs_of(""), testing::ElementsAre("train", "sweep", "validate", "prepare", "eval", "generate", "ls", "bench"));
   EXPECT_THAT(verbs_of("eval"), testing::ElementsAre("eval mqar", "eval ppl"));
   EXPECT_THAT(verbs_of("ls"), testing::ElementsAre("ls mixers", "ls tasks", "ls recipes"));
+  EXPECT_THAT(verbs_of("bench"),
+              testing::ElementsAre("bench limits", "bench kernels", "bench decode", "bench prefill"));
 }
 
 TEST_F(Usage, TheExampleOfEveryHelpWorks) {
   make_model();
   write("text.txt", "To be, or not to be, that is the question.\n");
-  std::vector<std::string> verbs = {"", "prepare", "eval", "generate", "ls"};
-  for (const char* parent : {"eval", "ls"}) {
+  std::vector<std::string> verbs = {"", "prepare", "eval", "generate", "ls", "bench"};
+  for (const char* parent : {"eval", "ls", "bench"}) {
     for (const std::string& verb : verbs_of(parent)) verbs.push_back(verb);
   }
   for (const std::string& verb : verbs) {

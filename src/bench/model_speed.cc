@@ -1,0 +1,100 @@
+#include "bench/model_speed.h"
+
+#include <algorithm>
+
+#include "base/rng.h"
+#include "bench/limits.h"
+#include "runtime/session.h"
+
+namespace rebased {
+namespace {
+
+constexpr uint64_t kSeed = 42;
+
+std::vector<int32_t> random_tokens(int64_t n, int64_t vocab_size) {
+  Rng rng(kSeed);
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < n; ++i) {
+    tokens.push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(vocab_size))));
+  }
+  return tokens;
+}
+
+// Elements of parameters that every token passes through; of an untied embedding it reads one row.
+int64_t weights_read(LoadedModel& model) {
+  const ModelConfig& config = model.model().config();
+  int64_t elements = 0;
+  for (const Param& param : model.model().parameters().params()) elements += param.spec.shape.numel();
+  if (!config.tie_embeddings) elements -= config.vocab_size * config.d_model;
+  return elements - config.max_tokens * config.d_model;
+}
+
+// Multiplications and additions of a token's matrix products, the head left out.
+double products_of_a_token(LoadedModel& model) {
+  const ModelConfig& config = model.model().config();
+  double operations = 0;
+  for (const Param& param : model.model().parameters().params()) {
+    if (param.spec.shape.rank() == 2) operations += 2.0 * static_cast<double>(param.spec.shape.numel());
+  }
+  const int64_t tables = (config.tie_embeddings ? 1 : 2) * config.vocab_size + config.max_tokens;
+  return operations - 2.0 * static_cast<double>(tables * config.d_model);
+}
+
+}  // namespace
+
+Json paper_model_config() {
+  const Json conv{{"type", "base_conv"}, {"form", "gated"}};
+  const Json rebased{{"type", "rebased"}, {"num_heads", 12}, {"feature_dim", 16}};
+  return {{"vocab_size", 50280},
+          {"d_model", 768},
+          {"n_layers", 18},
+          {"norm", "rms"},
+          {"mixers", Json::array({conv, rebased})},
+          {"state_mixers", Json::array({Json{{"type", "swiglu"}, {"hidden", 1536}}})}};
+}
+
+std::unique_ptr<LoadedModel> random_model(const Json& config, const std::string& where) {
+  auto engine = std::make_unique<CpuEngine>();
+  auto model = std::make_unique<LanguageModel>(model_config_from_json(config, where));
+  model->parameters().initialise(*engine, kSeed);
+  return std::make_unique<LoadedModel>(where, std::move(engine), std::move(model), nullptr);
+}
+
+DecodeSpeed measure_decode(LoadedModel& model, int64_t rows, int64_t position, const TimingOptions& options) {
+  LanguageModel& network = model.model();
+  CpuEngine& engine = model.engine();
+  ModelState state = network.initial_state(engine, rows);
+  const std::vector<int32_t> tokens = random_tokens(rows, network.config().vocab_size);
+  std::vector<float> logits(static_cast<size_t>(rows * network.config().vocab_size));
+  auto step = [&] {
+    for (MixerState& layer : state.layers) std::fill(layer.positions.begin(), layer.positions.end(), position);
+    const Value ids = engine.from_host(tokens.data(), DType::kI32, Shape({rows, 1}), DType::kI64);
+    engine.to_host(network.logits(network.hidden(ids, Context{}, &state)), logits.data(), DType::kF32);
+  };
+  ReadProbe read;
+  const std::vector<std::function<void()>> works = {step, [&] { read(); }};
+  const std::vector<Timing> timings = time_in_turn(works, options);
+  return {.rows = rows,
+          .position = position,
+          .step = timings[0],
+          .bytes = static_cast<double>(weights_read(model) * static_cast<int64_t>(sizeof(float)) + state.bytes()),
+          .read = ReadProbe::bytes() / timings[1].median};
+}
+
+PrefillSpeed measure_prefill(LoadedModel& model, int64_t tokens, const TimingOptions& options) {
+  const std::vector<int32_t> text = random_tokens(tokens, model.model().config().vocab_size);
+  Session session(model);
+  auto prefill = [&] {
+    session.reset();
+    session.feed(text);
+  };
+  GemmProbe gemm;
+  const std::vector<std::function<void()>> works = {prefill, [&] { gemm(); }};
+  const std::vector<Timing> timings = time_in_turn(works, options);
+  return {.tokens = tokens,
+          .all = timings[0],
+          .operations = products_of_a_token(model) * static_cast<double>(tokens),
+          .gemm = GemmProbe::operations() / timings[1].median};
+}
+
+}  // namespace rebased

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/timing.h"
+#include "runtime/loaded_model.h"
+
+namespace rebased {
+
+// The paper's 147M-parameter ReBased (arXiv:2402.10644, Table 8), with random weights: enough for speed.
+Json paper_model_config();
+
+// A model with random weights in memory. Throws ConfigError; `where` names the document in its message.
+std::unique_ptr<LoadedModel> random_model(const Json& config, const std::string& where);
+
+// One pass of one token for each of `rows` sequences, logits included, at one depth of context.
+struct DecodeSpeed {
+  int64_t rows = 0;
+  int64_t position = 0;  // tokens before it
+  Timing step;           // seconds
+  double bytes = 0;      // weights that a token reads and states
+  double read = 0;       // bytes a second that the machine reads, in the same rounds
+  double tokens_per_second() const { return static_cast<double>(rows) / step.median; }
+  double bandwidth() const { return bytes / step.median; }
+};
+DecodeSpeed measure_decode(LoadedModel& model, int64_t rows, int64_t position, const TimingOptions& options);
+
+// Reading `tokens` tokens in passes of Session::kPrefillChunk, logits of the last one included.
+struct PrefillSpeed {
+  int64_t tokens = 0;
+  Timing all;
+  double operations = 0;  // two for each weight and token in matrix products
+  double gemm = 0;        // operations a second of OpenBLAS, in the same rounds
+  double tokens_per_second() const { return static_cast<double>(tokens) / all.median; }
+  double share() const { return operations / all.median / gemm; }
+};
+PrefillSpeed measure_prefill(LoadedModel& model, int64_t tokens, const TimingOptions& options);
+
+}  // namespace rebased

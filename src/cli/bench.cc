@@ -1,0 +1,227 @@
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "bench/kernel_speed.h"
+#include "bench/limits.h"
+#include "bench/model_speed.h"
+#include "cli/eval.h"
+#include "cli/standard_streams.h"
+#include "cli/verbs.h"
+#include "config/document.h"
+#include "io/file.h"
+#include "record/environment.h"
+#include "record/table.h"
+
+namespace rebased {
+namespace {
+
+struct BenchArguments {
+  std::optional<std::string> model, config, filter;
+  std::vector<std::string> lengths;
+  int64_t rounds = TimingOptions{}.rounds, rows = 1, position = 100;
+  bool json = false;
+
+  TimingOptions timing() const {
+    if (rounds < 1) throw UsageError("--rounds: expected at least 1, found {}", rounds);
+    return {.rounds = static_cast<int>(rounds)};
+  }
+};
+
+std::string giga(double value) { return fmt::format("{:.1f}", value * 1e-9); }
+std::string milliseconds(double seconds) { return fmt::format("{:.3f}", seconds * 1e3); }
+std::string percent(double share) { return fmt::format("{:.1f}", share * 100); }
+std::string spread(const Timing& timing) { return percent((timing.high - timing.low) / timing.median); }
+
+// The machine, in the terms that a figure depends on.
+std::string machine_line(const Environment& machine) {
+  return fmt::format("{}, {}, {} of {} cores, {}, commit {}\n", machine.cpu, machine.simd, thread_count(),
+                     machine.cores, machine.blas, machine.commit);
+}
+
+Json machine_json(const Environment& machine) {
+  return {{"cpu", machine.cpu},     {"simd", machine.simd}, {"threads", thread_count()},
+          {"cores", machine.cores}, {"blas", machine.blas}, {"commit", machine.commit}};
+}
+
+void write_result(const BenchArguments& arguments, const Table& table, Json rows) {
+  const Environment machine = collect_environment();
+  if (!arguments.json) return write_output(machine_line(machine) + "\n" + table.text());
+  write_output(Json{{"machine", machine_json(machine)}, {"rows", std::move(rows)}}.dump(2) + "\n");
+}
+
+Json to_json(const Timing& timing) {
+  return {{"median_s", timing.median}, {"low_s", timing.low}, {"high_s", timing.high}};
+}
+
+constexpr Align kRight = Align::kRight;
+
+void bench_limits(const BenchArguments& arguments) {
+  const MachineLimits limits = measure_limits(arguments.timing());
+  const auto threads = fmt::format("{} threads", limits.threads);
+  Table table({{"limit"}, {"one thread", kRight}, {threads, kRight}, {"unit"}});
+  table.add_row({"float32 matrix product", giga(limits.gemm_one), giga(limits.gemm), "GFLOP/s"});
+  table.add_row({"reading memory", giga(limits.read_one), giga(limits.read), "GB/s"});
+  write_result(arguments, table,
+               Json::array({{{"limit", "gemm_f32"}, {"one_thread", limits.gemm_one}, {"all", limits.gemm}},
+                            {{"limit", "read"}, {"one_thread", limits.read_one}, {"all", limits.read}}}));
+}
+
+void bench_kernels(const BenchArguments& arguments) {
+  const TimingOptions timing = arguments.timing();
+  const std::string filter = arguments.filter.value_or("");
+  Progress progress(progress_options("rows"));
+  progress.begin("kernels", count_kernels(filter));
+  const std::vector<KernelSpeed> speeds = measure_kernels(filter, timing, [&](int64_t done) { progress.update(done); });
+  progress.finish();
+  if (speeds.empty()) throw UsageError("--only: no row has '{}' in its name", *arguments.filter);
+  Table table({{"kernel"},
+               {"forward ms", kRight},
+               {"% of gemm", kRight},
+               {"with gradient ms", kRight},
+               {"% of gemm", kRight},
+               {"gemm GFLOP/s", kRight},
+               {"spread %", kRight},
+               {"error", kRight}});
+  Json rows = Json::array();
+  bool correct = true;
+  for (const KernelSpeed& speed : speeds) {
+    correct = correct && speed.correct;
+    Json row{{"kernel", speed.name}, {"error", speed.error}, {"correct", speed.correct}};
+    if (!speed.correct) {
+      table.add_row({speed.name, "wrong", "", "", "", "", "", fmt::format("{:.1e}", speed.error)});
+    } else {
+      const bool gradient = speed.backward.has_value();
+      table.add_row({speed.name, milliseconds(speed.forward.median), percent(speed.forward_share),
+                     gradient ? milliseconds(speed.forward.median + speed.backward->median) : "",
+                     gradient ? percent(speed.both_share) : "", giga(speed.gemm), spread(speed.forward),
+                     fmt::format("{:.1e}", speed.error)});
+      row.update({{"gemm", speed.gemm}, {"forward", to_json(speed.forward)}, {"forward_share", speed.forward_share}});
+      if (gradient) row.update({{"backward", to_json(*speed.backward)}, {"both_share", speed.both_share}});
+    }
+    rows.push_back(std::move(row));
+  }
+  write_result(arguments, table, std::move(rows));
+  if (!correct) throw Error("a kernel differs from the reference by more than its tolerance; its speed was not taken");
+}
+
+std::unique_ptr<LoadedModel> model_to_time(const BenchArguments& arguments) {
+  if (arguments.model && arguments.config) throw UsageError("give either MODEL or --config");
+  if (arguments.model) return LoadedModel::open(*arguments.model);
+  if (arguments.config)
+    return random_model(parse_json(read_file(*arguments.config), *arguments.config), *arguments.config);
+  return random_model(paper_model_config(), "the default model");
+}
+
+void bench_decode(const BenchArguments& arguments) {
+  if (arguments.rows < 1) throw UsageError("--rows: expected at least 1, found {}", arguments.rows);
+  if (arguments.position < 0) throw UsageError("--position: expected at least 0, found {}", arguments.position);
+  const TimingOptions timing = arguments.timing();
+  const auto model = model_to_time(arguments);
+  const DecodeSpeed speed = measure_decode(*model, arguments.rows, arguments.position, timing);
+  Table table({{"rows", kRight},
+               {"position", kRight},
+               {"ms a step", kRight},
+               {"tokens/s", kRight},
+               {"MB read", kRight},
+               {"GB/s", kRight},
+               {"% of reading", kRight},
+               {"spread %", kRight}});
+  table.add_row({fmt::format("{}", speed.rows), fmt::format("{}", speed.position), milliseconds(speed.step.median),
+                 fmt::format("{:.1f}", speed.tokens_per_second()), fmt::format("{:.1f}", speed.bytes * 1e-6),
+                 giga(speed.bandwidth()), percent(speed.bandwidth() / speed.read), spread(speed.step)});
+  write_result(arguments, table,
+               Json::array({{{"rows", speed.rows},
+                             {"position", speed.position},
+                             {"step", to_json(speed.step)},
+                             {"tokens_per_second", speed.tokens_per_second()},
+                             {"bytes", speed.bytes},
+                             {"share", speed.bandwidth() / speed.read}}}));
+}
+
+std::vector<int64_t> lengths_of(const BenchArguments& arguments) {
+  std::vector<int64_t> lengths;
+  for (const std::string& text : arguments.lengths) {
+    const Json number = Json::parse(text, nullptr, false);
+    if (!number.is_number_integer() || number.get<int64_t>() < 1) {
+      throw UsageError("--tokens: expected a number of at least 1, found '{}'", text);
+    }
+    lengths.push_back(number.get<int64_t>());
+  }
+  return lengths.empty() ? std::vector<int64_t>{4096} : lengths;
+}
+
+void bench_prefill(const BenchArguments& arguments) {
+  const std::vector<int64_t> lengths = lengths_of(arguments);
+  const TimingOptions timing = arguments.timing();
+  const auto model = model_to_time(arguments);
+  Table table({{"tokens", kRight},
+               {"ms", kRight},
+               {"tokens/s", kRight},
+               {"GFLOP/s", kRight},
+               {"% of gemm", kRight},
+               {"spread %", kRight}});
+  Json rows = Json::array();
+  for (const int64_t tokens : lengths) {
+    const PrefillSpeed speed = measure_prefill(*model, tokens, timing);
+    table.add_row({fmt::format("{}", tokens), milliseconds(speed.all.median),
+                   fmt::format("{:.1f}", speed.tokens_per_second()), giga(speed.operations / speed.all.median),
+                   percent(speed.share()), spread(speed.all)});
+    rows.push_back({{"tokens", tokens},
+                    {"all", to_json(speed.all)},
+                    {"tokens_per_second", speed.tokens_per_second()},
+                    {"share", speed.share()}});
+  }
+  write_result(arguments, table, std::move(rows));
+}
+
+void add_common(CommandLine& verb, BenchArguments& arguments) {
+  verb.add("--rounds", arguments.rounds, "N", "rounds of timing; medians are reported, and quartiles as spread");
+  verb.add("--json", arguments.json, "", "JSON instead of a table");
+}
+
+void add_model(CommandLine& verb, BenchArguments& arguments) {
+  verb.add("MODEL", arguments.model, "", "model folder; default: the paper's 147M-parameter ReBased, random weights");
+  verb.add("--config", arguments.config, "FILE", "a config.json to build with random weights instead");
+}
+
+}  // namespace
+
+void add_bench(CommandLine& root) {
+  CommandLine& bench = root.verb("bench", "measure speed beside the limits of this machine");
+  bench.example("rebased bench limits");
+  auto add = [&bench](const char* name, const char* summary, void (*act)(const BenchArguments&), const char* example) {
+    CommandLine& verb = bench.verb(name, summary);
+    auto arguments = std::make_shared<BenchArguments>();
+    verb.example(example);
+    verb.action([arguments, act] { act(*arguments); });
+    return std::pair<CommandLine*, BenchArguments*>(&verb, arguments.get());
+  };
+  const auto [limits, limits_arguments] =
+      add("limits", "rate of matrix products and of reading memory", bench_limits, "rebased bench limits");
+  add_common(*limits, *limits_arguments);
+  const auto [kernels, kernels_arguments] =
+      add("kernels", "attention kernels as a share of the rate of matrix products", bench_kernels,
+          "rebased bench kernels --only T48 --rounds 3");
+  kernels->about(
+      "Each row is first compared with the double reference; a row that differs is not timed. Operations are those of "
+      "the cheapest exact form.");
+  kernels->add("--only", kernels_arguments->filter, "TEXT", "rows with this in their name");
+  add_common(*kernels, *kernels_arguments);
+  const auto [decode, decode_arguments] = add("decode", "one token at a time as a share of the rate of reading memory",
+                                              bench_decode, "rebased bench decode model --rows 8");
+  add_model(*decode, *decode_arguments);
+  decode->add("--rows", decode_arguments->rows, "N", "sequences a step");
+  decode->add("--position", decode_arguments->position, "N", "tokens that came before");
+  add_common(*decode, *decode_arguments);
+  const auto [prefill, prefill_arguments] = add("prefill", "reading a prompt as a share of the rate of matrix products",
+                                                bench_prefill, "rebased bench prefill model --tokens 64 --tokens 256");
+  add_model(*prefill, *prefill_arguments);
+  prefill->add("--tokens", prefill_arguments->lengths, "N", "length of the prompt; may be repeated; default: 4096");
+  add_common(*prefill, *prefill_arguments);
+}
+
+}  // namespace rebased
