@@ -25,7 +25,7 @@ struct LinearArgs {
   const float* bias;
   float* y;
 };
-constexpr int64_t kStreamedRows = 16;  // up to here the weights are streamed; packing them for BLAS costs more
+constexpr int64_t kStreamedRows = 64;  // up to here the weights are streamed; packing them for BLAS costs more
 }  // namespace
 }  // namespace rebased::kernels::cpu
 #endif
