@@ -16,7 +16,7 @@ constexpr int64_t kSweep = 33;    // every count up to two vectors of the widest
 
 TEST(DenseKernels, LinearMatchesTheReferenceForStreamedRowsAndBlas) {
   for_each_target([] {
-    for (int64_t N : {1, 2, 3, 4, 5, 6, 7, 8, 9, 20}) {
+    for (int64_t N : {1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 64, 65}) {
       for (int64_t I : {0, 1, 7, 16, 33, 100}) {
         for (int64_t O : {1, 3, 4, 9, 34}) {
           const Buffer<float> x = random_buffer(N * I, 1), w = random_buffer(O * I, 2), bias = random_buffer(O, 3);

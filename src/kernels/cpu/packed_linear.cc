@@ -1,0 +1,293 @@
+#include "kernels/packed_linear.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
+#include "base/dtype.h"
+#include "base/threads.h"
+#include "kernels/cpu/linear_plan.h"
+#include "kernels/cpu/scratch.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/packed_linear.cc"
+#include "hwy/foreach_target.h"  // before the others
+
+#include "hwy/highway.h"
+#include "kernels/cpu/linear_tile-inl.h"
+
+#ifndef REBASED_KERNELS_CPU_PACKED_LINEAR_ARGS
+#define REBASED_KERNELS_CPU_PACKED_LINEAR_ARGS
+namespace rebased::kernels::cpu {
+namespace {
+
+struct PackedArgs {
+  int64_t N;
+  const float* x;
+  PackedMatrix w;
+  const float* bias;
+  float* y;
+  const float* padded;  // one row of x with zeros up to the end of the last group; kI4 and N 1 only
+  float* widened;       // a thread's weights of some outputs
+};
+
+constexpr int64_t kHalfGroup = kPackedGroup / 2;
+constexpr int64_t kMostOutputs = 4;
+constexpr int64_t kBlock = int64_t{1} << 20;  // weights widened for one call of BLAS
+
+int64_t groups_of(int64_t I) { return (I + kPackedGroup - 1) / kPackedGroup; }
+
+}  // namespace
+}  // namespace rebased::kernels::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+using namespace lanes;  // NOLINT
+using linear_tile::kOutputs;
+
+// A row of numbers of type T: lanes from element i, or the first n of them with zeros behind.
+template <class T>
+struct NumberRow {
+  using Numbers = hn::Rebind<T, Tag>;
+  const T* q;
+  float scale;
+
+  HWY_INLINE Vec load(int64_t i) const { return widen(hn::LoadU(Numbers(), q + i)); }
+  HWY_INLINE Vec load_first(int64_t i, int64_t n) const {
+    HWY_ALIGN T buffer[kMaxLanes] = {};
+    std::memcpy(buffer, q + i, static_cast<size_t>(n) * sizeof(T));
+    return widen(hn::Load(Numbers(), buffer));
+  }
+
+ private:
+  static HWY_INLINE Vec widen(hn::Vec<Numbers> v) {
+    const Tag d;
+    if constexpr (sizeof(T) == 1) {
+      return hn::ConvertTo(d, hn::PromoteTo(IntTag(), v));
+    } else {  // bfloat16: the upper half of a float
+      return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(hn::Rebind<uint32_t, Tag>(), v)));
+    }
+  }
+};
+
+template <class T>
+HWY_INLINE NumberRow<T> number_row(const PackedMatrix& w, int64_t o) {
+  const float scale = w.scales != nullptr ? static_cast<const float*>(w.scales)[o] : 1.0f;
+  return {static_cast<const T*>(w.data) + o * w.I, scale};
+}
+
+struct GroupRow {
+  const uint8_t* q;
+  const uint16_t* scales;
+};
+
+HWY_INLINE GroupRow group_row(const PackedMatrix& w, int64_t o) {
+  const int64_t groups = groups_of(w.I);
+  return {static_cast<const uint8_t*>(w.data) + o * groups * kHalfGroup,
+          static_cast<const uint16_t*>(w.scales) + o * groups};
+}
+
+// --- one row of x ---
+
+template <class T, int kOut>
+HWY_INLINE void dot_numbers(const PackedArgs& a, int64_t o) {
+  const Tag d;
+  NumberRow<T> rows[kOut];
+  Vec sums[kOut];
+  for (int k = 0; k < kOut; ++k) {
+    rows[k] = number_row<T>(a.w, o + k);
+    sums[k] = hn::Zero(d);
+  }
+  int64_t i = 0;
+  for (; i + lane_count() <= a.w.I; i += lane_count()) {
+    const Vec x = hn::LoadU(d, a.x + i);
+    for (int k = 0; k < kOut; ++k) sums[k] = hn::MulAdd(x, rows[k].load(i), sums[k]);
+  }
+  if (const int64_t n = a.w.I - i; n > 0) {
+    const Vec x = load_first(d, a.x + i, n);
+    for (int k = 0; k < kOut; ++k) sums[k] = hn::MulAdd(x, rows[k].load_first(i, n), sums[k]);
+  }
+  for (int k = 0; k < kOut; ++k) a.y[o + k] = rows[k].scale * sum_lanes(sums[k]) + (a.bias ? a.bias[o + k] : 0.0f);
+}
+
+// scale ((q_low - 8) x_low + (q_high - 8) x_high), the -8 taken out of the sum over outputs.
+template <int kOut>
+HWY_INLINE void dot_groups(const PackedArgs& a, int64_t o) {
+  const Tag d;
+  const hn::Rebind<uint8_t, Tag> bytes;
+  const auto mask = hn::Set(IntTag(), 15);
+  const Vec minus_eight = hn::Set(d, -8.0f);
+  GroupRow rows[kOut];
+  Vec sums[kOut];
+  for (int k = 0; k < kOut; ++k) {
+    rows[k] = group_row(a.w, o + k);
+    sums[k] = hn::Zero(d);
+  }
+  for (int64_t g = 0; g < groups_of(a.w.I); ++g) {
+    Vec scales[kOut];
+    for (int k = 0; k < kOut; ++k) scales[k] = hn::Set(d, bf16_to_f32(rows[k].scales[g]));
+    for (int64_t j = 0; j < kHalfGroup; j += lane_count()) {
+      const Vec low = hn::LoadU(d, a.padded + g * kPackedGroup + j);
+      const Vec high = hn::LoadU(d, a.padded + g * kPackedGroup + kHalfGroup + j);
+      const Vec shift = hn::Mul(hn::Add(low, high), minus_eight);
+      for (int k = 0; k < kOut; ++k) {
+        const auto both = hn::PromoteTo(IntTag(), hn::LoadU(bytes, rows[k].q + g * kHalfGroup + j));
+        const Vec q_low = hn::ConvertTo(d, hn::And(both, mask)), q_high = hn::ConvertTo(d, hn::ShiftRight<4>(both));
+        sums[k] = hn::MulAdd(scales[k], hn::MulAdd(q_high, high, hn::MulAdd(q_low, low, shift)), sums[k]);
+      }
+    }
+  }
+  for (int k = 0; k < kOut; ++k) a.y[o + k] = sum_lanes(sums[k]) + (a.bias ? a.bias[o + k] : 0.0f);
+}
+
+template <int kOut>
+HWY_INLINE void dot_outputs(const PackedArgs& a, int64_t o) {
+  switch (a.w.packing) {
+    case Packing::kBF16:
+      return dot_numbers<uint16_t, kOut>(a, o);
+    case Packing::kI8:
+      return dot_numbers<int8_t, kOut>(a, o);
+    case Packing::kI4:
+      return dot_groups<kOut>(a, o);
+  }
+}
+
+void stream_one(const PackedArgs& a, int64_t begin, int64_t end) {
+  int64_t o = begin;
+  for (; o + kMostOutputs <= end; o += kMostOutputs) dot_outputs<kMostOutputs>(a, o);
+  for (; o < end; ++o) dot_outputs<1>(a, o);
+}
+
+// --- several rows: outputs [begin, end) are widened, a few at a time ---
+
+template <class T>
+HWY_INLINE void widen_numbers(const PackedMatrix& m, int64_t o, float* w) {
+  const NumberRow<T> row = number_row<T>(m, o);
+  const Vec scale = hn::Set(Tag(), row.scale);
+  int64_t i = 0;
+  for (; i + lane_count() <= m.I; i += lane_count()) hn::StoreU(hn::Mul(row.load(i), scale), Tag(), w + i);
+  if (i < m.I) store_first(Tag(), hn::Mul(row.load_first(i, m.I - i), scale), w + i, m.I - i);
+}
+
+HWY_INLINE void widen_group(const uint8_t* q, float scale, float* w) {
+  const Tag d;
+  const Vec factor = hn::Set(d, scale), shift = hn::Set(d, -8 * scale);
+  for (int64_t j = 0; j < kHalfGroup; j += lane_count()) {
+    const auto both = hn::PromoteTo(IntTag(), hn::LoadU(hn::Rebind<uint8_t, Tag>(), q + j));
+    const auto low = hn::And(both, hn::Set(IntTag(), 15)), high = hn::ShiftRight<4>(both);
+    hn::StoreU(hn::MulAdd(hn::ConvertTo(d, low), factor, shift), d, w + j);
+    hn::StoreU(hn::MulAdd(hn::ConvertTo(d, high), factor, shift), d, w + kHalfGroup + j);
+  }
+}
+
+HWY_INLINE void widen_groups(const PackedMatrix& m, int64_t o, float* w) {
+  const GroupRow row = group_row(m, o);
+  for (int64_t i = 0; i < m.I; i += kPackedGroup) {
+    const float scale = bf16_to_f32(row.scales[i / kPackedGroup]);
+    const uint8_t* q = row.q + i / 2;
+    if (m.I - i >= kPackedGroup) {
+      widen_group(q, scale, w + i);
+    } else {
+      float last[kPackedGroup];
+      widen_group(q, scale, last);
+      std::copy_n(last, m.I - i, w + i);
+    }
+  }
+}
+
+void widen_rows(const PackedMatrix& m, int64_t first, int64_t count, float* w) {
+  for (int64_t o = first; o < first + count; ++o, w += m.I) {
+    if (m.packing == Packing::kBF16) {
+      widen_numbers<uint16_t>(m, o, w);
+    } else if (m.packing == Packing::kI8) {
+      widen_numbers<int8_t>(m, o, w);
+    } else {
+      widen_groups(m, o, w);
+    }
+  }
+}
+
+void stream_some(const PackedArgs& a, int64_t begin, int64_t end) {
+  for (int64_t o = begin; o < end;) {
+    const int64_t count = end - o >= kOutputs ? kOutputs : 1;
+    widen_rows(a.w, o, count, a.widened);
+    const linear_tile::Tile tile{a.N, a.w.I, a.w.O, a.x, a.widened, a.bias ? a.bias + o : nullptr, a.y + o};
+    count == 1 ? linear_tile::all_rows<1>(tile) : linear_tile::all_rows<kOutputs>(tile);
+    o += count;
+  }
+}
+
+}  // namespace
+}  // namespace rebased::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rebased::kernels::cpu {
+namespace {
+
+HWY_EXPORT(stream_one);
+HWY_EXPORT(stream_some);
+HWY_EXPORT(widen_rows);
+
+int64_t rows_a_block(const PackedMatrix& w) {
+  return std::clamp<int64_t>(kBlock / std::max<int64_t>(1, w.I), 1, std::max<int64_t>(1, w.O));
+}
+
+void by_blas(const PackedArgs& a) {
+  const int64_t block = rows_a_block(a.w);
+  for (int64_t o = 0; o < a.w.O; o += block) {
+    const int64_t count = std::min(block, a.w.O - o);
+    auto widen = [&](int64_t begin, int64_t end) {
+      unpack_rows(a.w, o + begin, end - begin, a.widened + begin * a.w.I);
+    };
+    parallel_for(count, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, a.w.I)), std::ref(widen));
+    linear_blas(a.N, a.w.I, count, a.x, a.widened, a.bias ? a.bias + o : nullptr, a.y + o, a.w.O);
+  }
+}
+
+}  // namespace
+
+void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float* w) noexcept {
+  HWY_DYNAMIC_DISPATCH(widen_rows)(matrix, first, count, w);
+}
+
+int64_t packed_linear_scratch(int64_t N, const PackedMatrix& w) noexcept {
+  if (N == 1) return Scratch::kAlign + round_up(w.I, kPackedGroup);
+  if (N <= kStreamedRows) return Scratch::kAlign + thread_count() * round_up(kMostOutputs * w.I, Scratch::kAlign);
+  return Scratch::kAlign + rows_a_block(w) * w.I;
+}
+
+void packed_linear(int64_t N, const float* x, const PackedMatrix& w, const float* bias, float* y,
+                   float* scratch) noexcept {
+  if (N <= 0 || w.O <= 0) return;
+  Scratch memory(scratch);
+  PackedArgs args{N, x, w, bias, y, x, nullptr};
+  const int64_t grain = std::max<int64_t>(kMostOutputs, 32768 / std::max<int64_t>(1, w.I * N));
+  if (N == 1) {
+    if (w.packing == Packing::kI4 && w.I % kPackedGroup != 0) {
+      float* padded = memory.take(round_up(w.I, kPackedGroup));
+      std::fill(std::copy_n(x, w.I, padded), padded + round_up(w.I, kPackedGroup), 0.0f);
+      args.padded = padded;
+    }
+    auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(stream_one)(args, begin, end); };
+    return parallel_for(w.O, grain, std::ref(body));
+  }
+  if (N > kStreamedRows) {
+    args.widened = memory.take(rows_a_block(w) * w.I);
+    return by_blas(args);
+  }
+  const int64_t own = round_up(kMostOutputs * w.I, Scratch::kAlign);
+  float* widened = memory.take(thread_count() * own);
+  auto body = [&](int64_t begin, int64_t end) {
+    PackedArgs mine = args;
+    mine.widened = widened + thread_index() * own;
+    HWY_DYNAMIC_DISPATCH(stream_some)(mine, begin, end);
+  };
+  parallel_for(w.O, grain, std::ref(body));
+}
+
+}  // namespace rebased::kernels::cpu
+#endif
