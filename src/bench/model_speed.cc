@@ -20,13 +20,16 @@ std::vector<int32_t> random_tokens(int64_t n, int64_t vocab_size) {
   return tokens;
 }
 
-// Elements of parameters that every token passes through; of an untied embedding it reads one row.
-int64_t weights_read(LoadedModel& model) {
-  const ModelConfig& config = model.model().config();
-  int64_t elements = 0;
-  for (const Param& param : model.model().parameters().params()) elements += param.spec.shape.numel();
-  if (!config.tie_embeddings) elements -= config.vocab_size * config.d_model;
-  return elements - config.max_tokens * config.d_model;
+// Bytes of the parameters that every token reads whole; of tables it reads a row.
+int64_t weight_bytes(LoadedModel& model) {
+  int64_t bytes = 0;
+  for (const Param& param : model.model().parameters().params()) {
+    const bool words = param.spec.name == "embeddings.word_embeddings.weight";
+    if (words && !model.model().config().tie_embeddings) continue;
+    if (param.spec.name == "embeddings.position_embeddings.weight") continue;
+    bytes += CpuEngine::bytes_held(param.value);
+  }
+  return bytes;
 }
 
 // Multiplications and additions of a token's matrix products, the head left out.
@@ -53,8 +56,9 @@ Json paper_model_config() {
           {"state_mixers", Json::array({Json{{"type", "swiglu"}, {"hidden", 1536}}})}};
 }
 
-std::unique_ptr<LoadedModel> random_model(const Json& config, const std::string& where) {
-  auto engine = std::make_unique<CpuEngine>();
+std::unique_ptr<LoadedModel> random_model(const Json& config, const std::string& where,
+                                          std::optional<CpuEngine::Packing> weights) {
+  auto engine = std::make_unique<CpuEngine>(weights);
   auto model = std::make_unique<LanguageModel>(model_config_from_json(config, where));
   model->parameters().initialise(*engine, kSeed);
   return std::make_unique<LoadedModel>(where, std::move(engine), std::move(model), nullptr);
@@ -77,7 +81,7 @@ DecodeSpeed measure_decode(LoadedModel& model, int64_t rows, int64_t position, c
   return {.rows = rows,
           .position = position,
           .step = timings[0],
-          .bytes = static_cast<double>(weights_read(model) * static_cast<int64_t>(sizeof(float)) + state.bytes()),
+          .bytes = static_cast<double>(weight_bytes(model) + state.bytes()),
           .read = ReadProbe::bytes() / timings[1].median};
 }
 

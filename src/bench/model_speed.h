@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,7 +16,8 @@ namespace rebased {
 Json paper_model_config();
 
 // A model with random weights in memory. Throws ConfigError; `where` names the document in its message.
-std::unique_ptr<LoadedModel> random_model(const Json& config, const std::string& where);
+std::unique_ptr<LoadedModel> random_model(const Json& config, const std::string& where,
+                                          std::optional<CpuEngine::Packing> weights = {});
 
 // One pass of one token for each of `rows` sequences, logits included, at one depth of context.
 struct DecodeSpeed {

@@ -21,6 +21,7 @@ namespace {
 
 struct BenchArguments {
   std::optional<std::string> model, config, filter;
+  std::string weights = "f32";
   std::vector<std::string> lengths;
   int64_t rounds = TimingOptions{}.rounds, rows = 1, position = 100;
   bool json = false;
@@ -110,10 +111,11 @@ void bench_kernels(const BenchArguments& arguments) {
 
 std::unique_ptr<LoadedModel> model_to_time(const BenchArguments& arguments) {
   if (arguments.model && arguments.config) throw UsageError("give either MODEL or --config");
-  if (arguments.model) return LoadedModel::open(*arguments.model);
+  const std::optional<CpuEngine::Packing> weights = packing_of(arguments.weights);
+  if (arguments.model) return LoadedModel::open(*arguments.model, weights);
   if (arguments.config)
-    return random_model(parse_json(read_file(*arguments.config), *arguments.config), *arguments.config);
-  return random_model(paper_model_config(), "the default model");
+    return random_model(parse_json(read_file(*arguments.config), *arguments.config), *arguments.config, weights);
+  return random_model(paper_model_config(), "the default model", weights);
 }
 
 void bench_decode(const BenchArguments& arguments) {
@@ -186,6 +188,7 @@ void add_common(CommandLine& verb, BenchArguments& arguments) {
 void add_model(CommandLine& verb, BenchArguments& arguments) {
   verb.add("MODEL", arguments.model, "", "model folder; default: the paper's 147M-parameter ReBased, random weights");
   verb.add("--config", arguments.config, "FILE", "a config.json to build with random weights instead");
+  verb.add("--weights", arguments.weights, "TYPE", kWeightsHelp);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "cli/eval.h"
 #include "cli/mqar_tasks.h"
 #include "cli/standard_streams.h"
+#include "cli/verbs.h"
 #include "eval/recall.h"
 #include "record/progress.h"
 #include "record/table.h"
@@ -17,7 +18,7 @@ namespace rebased {
 namespace {
 
 struct EvalMqarArguments {
-  std::string model;
+  std::string model, weights = "f32";
   std::vector<std::string> tasks;
   int64_t examples = 1000, batch = RecallEvalOptions{}.batch;
   std::optional<uint64_t> seed;
@@ -85,7 +86,7 @@ std::string json_text(const std::string& model, const std::vector<Measured>& res
 }
 
 void eval_mqar(const EvalMqarArguments& arguments) {
-  const auto model = LoadedModel::open(arguments.model);
+  const auto model = LoadedModel::open(arguments.model, packing_of(arguments.weights));
   const TaskDefaults defaults{model->model().config().vocab_size, arguments.examples,
                               arguments.seed.value_or(kPublishedTestSeed)};
   std::vector<std::string> specs = arguments.tasks;
@@ -123,6 +124,7 @@ void add_eval_mqar(CommandLine& eval) {
   verb.add("--examples", arguments->examples, "N", "rows of every task that is not read from a .safetensors file");
   verb.add("--seed", arguments->seed, "N", "of those rows; default: 52, that of the published test data");
   verb.add("--batch", arguments->batch, "N", "rows a pass");
+  verb.add("--weights", arguments->weights, "TYPE", kWeightsHelp);
   verb.add("--json", arguments->json, "", "JSON instead of tables");
   verb.example("rebased eval mqar model --tasks L=64,K=4 --tasks L=128,K=8 --examples 100");
   verb.action([arguments] { eval_mqar(*arguments); });

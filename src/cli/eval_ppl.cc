@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cli/eval.h"
 #include "cli/standard_streams.h"
+#include "cli/verbs.h"
 #include "eval/perplexity.h"
 #include "record/progress.h"
 #include "record/table.h"
@@ -15,7 +16,7 @@ namespace rebased {
 namespace {
 
 struct EvalPplArguments {
-  std::string model;
+  std::string model, weights = "f32";
   std::vector<std::string> files;
   int64_t window = PerplexityOptions{}.window, batch = PerplexityOptions{}.batch;
   bool carry = false, json = false;
@@ -69,7 +70,7 @@ std::string json_text(const std::string& model, const std::vector<Measured>& res
 }
 
 void eval_ppl(const EvalPplArguments& arguments) {
-  const auto model = LoadedModel::open(arguments.model);
+  const auto model = LoadedModel::open(arguments.model, packing_of(arguments.weights));
   if (model->text_tokenizer().name() != "byte") {
     throw ConfigError("{}: its tokenizer is '{}', and bits per byte are measured for byte models", arguments.model,
                       model->text_tokenizer().name());
@@ -105,6 +106,7 @@ void add_eval_ppl(CommandLine& eval) {
   verb.add("--window", arguments->window, "N", "bytes a window");
   verb.add("--carry", arguments->carry, "", "continue each window from the state that the one before left");
   verb.add("--batch", arguments->batch, "N", "windows a pass, without --carry");
+  verb.add("--weights", arguments->weights, "TYPE", kWeightsHelp);
   verb.add("--json", arguments->json, "", "JSON instead of a table");
   verb.example("rebased eval ppl model text.txt --window 256");
   verb.action([arguments] { eval_ppl(*arguments); });

@@ -16,7 +16,7 @@ namespace rebased {
 namespace {
 
 struct GenerateArguments {
-  std::string model;
+  std::string model, weights = "f32";
   std::optional<std::string> prompt, prompt_file;
   int64_t tokens = GenerateOptions{}.max_tokens;
   bool greedy = false, no_echo = false, quiet = false;
@@ -55,7 +55,7 @@ void generate(const GenerateArguments& arguments) {
   const std::string prompt = read_prompt(arguments);
   Sampler sampler(sampling_of(arguments));
   if (arguments.tokens < 0) throw UsageError("--tokens: expected at least 0, found {}", arguments.tokens);
-  const auto model = LoadedModel::open(arguments.model);
+  const auto model = LoadedModel::open(arguments.model, packing_of(arguments.weights));
   Session session(*model);
   const GenerateOptions options{.max_tokens = arguments.tokens, .echo = !arguments.no_echo};
   const GenerateResult result = generate(session, prompt, sampler, options, write_output);
@@ -75,6 +75,7 @@ void add_generate(CommandLine& root) {
   verb.add("-n,--tokens", arguments->tokens, "N", "most new tokens; an end of text stops earlier");
   verb.add("--greedy", arguments->greedy, "", "always the likeliest token: the same as --temperature 0");
   arguments->sampling = verb.add_options(options_help<SamplingOptions>());
+  verb.add("--weights", arguments->weights, "TYPE", kWeightsHelp);
   verb.add("--no-echo", arguments->no_echo, "", "leave the prompt out of the output");
   verb.add("--quiet", arguments->quiet, "", "no statistics");
   verb.example("rebased generate model --prompt \"To be\" --tokens 64 --temperature 0.8 --top-k 40");

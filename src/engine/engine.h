@@ -23,6 +23,8 @@ class Engine {
   virtual Value from_host(const void* data, DType dtype, const Shape& shape, DType as) = 0;  // a copy
   // Weights used where they lie (float32 only); `owner` keeps them alive. Engines may copy instead.
   virtual Value borrow(const float* data, const Shape& shape, std::shared_ptr<const void> owner) = 0;
+  // A whole matrix [O, I] that only linear, embedding and cross_entropy will read: engines may hold it in fewer bits.
+  virtual Value matrix(const Value& whole) { return whole; }
   virtual void to_host(const Value& x, void* data, DType as) = 0;
   virtual Value full(const Shape& shape, DType dtype, double fill) = 0;
 

@@ -94,13 +94,21 @@ int64_t ParameterStore::trainable_count() const {
   return count;
 }
 
+namespace {
+
+void set_value(Param& param, const Value& whole) {
+  param.value = param.spec.matrix ? whole.engine().matrix(whole) : whole;
+}
+
+}  // namespace
+
 void ParameterStore::initialise(Engine& engine, uint64_t seed) {
   std::vector<float> data;
   for (Param& param : params_) {
     Rng rng(derive_key(seed, "init:" + param.spec.name));
     data.assign(static_cast<size_t>(param.spec.shape.numel()), 0.0f);
     param.spec.init(data, param.spec.shape, rng);
-    param.value = engine.from_host(data.data(), DType::kF32, param.spec.shape, engine.compute_dtype());
+    set_value(param, engine.from_host(data.data(), DType::kF32, param.spec.shape, engine.compute_dtype()));
   }
 }
 
@@ -139,9 +147,9 @@ void ParameterStore::load(Engine& engine, const TensorMap& tensors, std::string_
     const TensorView& tensor = tensors.find(param.spec.name)->second;
     const bool aligned = reinterpret_cast<uintptr_t>(tensor.data.data()) % alignof(float) == 0;
     if (tensor.dtype == DType::kF32 && aligned) {
-      param.value = engine.borrow(reinterpret_cast<const float*>(tensor.data.data()), tensor.shape, tensor.owner);
+      set_value(param, engine.borrow(reinterpret_cast<const float*>(tensor.data.data()), tensor.shape, tensor.owner));
     } else {
-      param.value = engine.from_host(tensor.data.data(), tensor.dtype, tensor.shape, engine.compute_dtype());
+      set_value(param, engine.from_host(tensor.data.data(), tensor.dtype, tensor.shape, engine.compute_dtype()));
     }
   }
 }
@@ -150,6 +158,10 @@ Scope Scope::child(std::string_view name) const { return Scope(*store_, full_nam
 
 Param& Scope::param(std::string_view name, const Shape& shape, Init init) const {
   return store_->declare({.name = full_name(name), .shape = shape, .init = std::move(init)});
+}
+
+Param& Scope::matrix(std::string_view name, const Shape& shape, Init init) const {
+  return store_->declare({.name = full_name(name), .shape = shape, .init = std::move(init), .matrix = true});
 }
 
 Param& Scope::gain_or_bias(std::string_view name, const Shape& shape, Init init) const {

@@ -31,6 +31,7 @@ struct ParamSpec {
   bool trainable = true;  // false: a buffer, saved with the model and never updated
   bool decay = true;      // takes part in weight decay when only some do (norms and biases do not)
   double lr_scale = 1;
+  bool matrix = false;  // [O, I], read by linear, embedding and cross_entropy alone
 };
 
 struct Param {
@@ -66,6 +67,7 @@ class Scope {
 
   Scope child(std::string_view name) const;
   Param& param(std::string_view name, const Shape& shape, Init init) const;         // weight-decayed
+  Param& matrix(std::string_view name, const Shape& shape, Init init) const;        // weight-decayed, see ParamSpec
   Param& gain_or_bias(std::string_view name, const Shape& shape, Init init) const;  // exempt when only matrices decay
   Param& buffer(std::string_view name, const Shape& shape, Init init) const;        // not trained
   const std::string& prefix() const { return prefix_; }

@@ -39,7 +39,7 @@ LanguageModel::LanguageModel(ModelConfig config) : config_(std::move(config)) {
   const Scope root(parameters_, "", config_.init_std, config_.rescale_residual ? depth_std : config_.init_std);
   const Scope embeddings = root.child("embeddings");
   const Shape table({config_.vocab_size, config_.d_model});
-  word_embeddings_ = &embeddings.param("word_embeddings.weight", table, init::normal(config_.init_std));
+  word_embeddings_ = &embeddings.matrix("word_embeddings.weight", table, init::normal(config_.init_std));
   if (config_.max_tokens > 0) {
     position_embeddings_ = &embeddings.param("position_embeddings.weight", Shape({config_.max_tokens, config_.d_model}),
                                              init::normal(config_.init_std));
@@ -48,7 +48,7 @@ LanguageModel::LanguageModel(ModelConfig config) : config_(std::move(config)) {
     blocks_.push_back(std::make_unique<Block>(config_, root.child(fmt::format("layers.{}", layer)), layer));
   }
   ln_f_ = Norm(root.child("ln_f"), norm_kind(config_.norm), config_.d_model, config_.norm_eps);
-  if (!config_.tie_embeddings) lm_head_ = &root.param("lm_head.weight", table, init::normal(config_.init_std));
+  if (!config_.tie_embeddings) lm_head_ = &root.matrix("lm_head.weight", table, init::normal(config_.init_std));
 }
 
 const Value& LanguageModel::head() const { return lm_head_ != nullptr ? lm_head_->value : word_embeddings_->value; }

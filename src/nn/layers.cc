@@ -7,7 +7,7 @@
 namespace rebased {
 
 Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool bias, double std)
-    : weight_(&scope.param("weight", Shape({out, in}), init::normal(std))),
+    : weight_(&scope.matrix("weight", Shape({out, in}), init::normal(std))),
       bias_(bias ? &scope.gain_or_bias("bias", Shape({out}), init::constant(0)) : nullptr) {}
 
 NormKind norm_kind(const std::string& name) {

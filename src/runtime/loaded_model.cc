@@ -18,9 +18,9 @@ std::unique_ptr<Tokenizer> read_tokenizer(const std::string& file) {
 
 }  // namespace
 
-std::unique_ptr<LoadedModel> LoadedModel::open(const std::string& path) {
+std::unique_ptr<LoadedModel> LoadedModel::open(const std::string& path, std::optional<CpuEngine::Packing> weights) {
   const ModelFolder folder = open_model_folder(path);
-  auto engine = std::make_unique<CpuEngine>();
+  auto engine = std::make_unique<CpuEngine>(weights);
   auto model = std::make_unique<LanguageModel>(model_config_from_json(folder.config, path + "/config.json"));
   model->parameters().load(*engine, folder.tensors.tensors(), path);
   return std::make_unique<LoadedModel>(path, std::move(engine), std::move(model),
@@ -40,6 +40,15 @@ LoadedModel::LoadedModel(std::string path, std::unique_ptr<CpuEngine> engine, st
 const Tokenizer& LoadedModel::text_tokenizer() const {
   if (tokenizer_ == nullptr) throw ConfigError("{}: the model has no tokenizer.json and so does not read text", path_);
   return *tokenizer_;
+}
+
+std::optional<CpuEngine::Packing> packing_of(const std::string& name) {
+  using Packing = CpuEngine::Packing;
+  if (name == "f32") return std::nullopt;
+  if (name == "bf16") return Packing::kBF16;
+  if (name == "int8") return Packing::kI8;
+  if (name == "int4") return Packing::kI4;
+  throw ConfigError("weights: expected one of f32, bf16, int8, int4, found '{}'", name);
 }
 
 }  // namespace rebased

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/cpu/cpu_engine.h"
@@ -15,7 +16,8 @@ namespace rebased {
 class LoadedModel {
  public:
   // Throws IoError, ConfigError or FormatError; each says in one sentence which file does not fit and how.
-  static std::unique_ptr<LoadedModel> open(const std::string& path);
+  // With `weights`, matrices are packed while they are read.
+  static std::unique_ptr<LoadedModel> open(const std::string& path, std::optional<CpuEngine::Packing> weights = {});
 
   // Joins parts made elsewhere; `model` has its parameters on `engine`. tokenizer may be null. Throws ConfigError for a
   // tokenizer with more ids than the model.
@@ -34,5 +36,8 @@ class LoadedModel {
   std::unique_ptr<LanguageModel> model_;
   std::unique_ptr<Tokenizer> tokenizer_;
 };
+
+// "f32" (nothing), "bf16", "int8" or "int4"; throws ConfigError.
+std::optional<CpuEngine::Packing> packing_of(const std::string& name);
 
 }  // namespace rebased

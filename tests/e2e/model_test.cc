@@ -38,6 +38,7 @@ TEST_F(Generate, RefusesContradictions) {
   make_model('x', 8);
   expect_refused("generate model", 2, "either --prompt or --prompt-file");
   expect_refused("generate model -p a --prompt-file b", 2, "either --prompt or --prompt-file");
+  expect_refused("generate model -p a --weights q8", 2, "expected one of f32, bf16, int8, int4, found 'q8'");
   expect_refused("generate model -p a --greedy --temperature 2", 2, "--temperature cannot take effect");
   expect_refused("generate model -p a --greedy --top-k 2", 2, "--top-k cannot take effect");
   expect_refused("generate model -p a --temperature 0 --seed 2", 2, "--seed cannot take effect");

@@ -7,6 +7,7 @@
 #include "engine/cpu/cpu_value.h"
 #include "io/file.h"
 #include "io/temporary_folder.h"
+#include "runtime/session.h"
 #include "runtime/tiny_model.h"
 
 namespace rebased {
@@ -82,6 +83,63 @@ TEST_F(LoadedModelTest, SaysWhatIsMissing) {
   save(tiny_config());
   std::filesystem::remove(path_ + "/config.json");
   EXPECT_THAT(message(), HasSubstr("config.json"));
+}
+
+// Logits of some tokens at once, then of one more from the state, then of 70 (each another path of the products).
+std::vector<float> logits_of(LoadedModel& loaded) {
+  std::vector<float> all;
+  Session session(loaded);
+  for (const int64_t length : {3, 1, 70}) {
+    const std::vector<int32_t> tokens(static_cast<size_t>(length), static_cast<int32_t>(60 + length));
+    const std::span<const float> logits = session.feed(tokens);
+    all.insert(all.end(), logits.begin(), logits.end());
+  }
+  return all;
+}
+
+// A model whose weights are what the packed ones stand for must answer alike: embedding, layers and head.
+TEST_F(LoadedModelTest, ComputesWithPackedWeights) {
+  for (const bool tied : {false, true}) {
+    ModelConfig config = tiny_config();
+    config.tie_embeddings = tied;
+    save(config);
+    for (const char* type : {"bf16", "int8", "int4"}) {
+      const auto packed = LoadedModel::open(path_, packing_of(type));
+      auto rounded = std::make_unique<LanguageModel>(config);
+      rounded->parameters().initialise(engine_, 7);
+      for (Param& param : rounded->parameters().params()) {
+        const Value& value = packed->model().parameters().at(param.spec.name).value;
+        std::vector<float> whole(static_cast<size_t>(param.spec.shape.numel()));
+        packed->engine().to_host(value, whole.data(), DType::kF32);
+        param.value = engine_.from_host(whole.data(), DType::kF32, param.spec.shape, DType::kF32);
+      }
+      save_model(*rounded, engine_, path_ + "-rounded");
+      const std::vector<float> expected = logits_of(*LoadedModel::open(path_ + "-rounded"));
+      EXPECT_THAT(logits_of(*packed), testing::Pointwise(testing::FloatNear(2e-4f), expected)) << type;
+      const std::vector<float> whole = logits_of(*LoadedModel::open(path_));
+      EXPECT_THAT(whole, testing::Not(testing::Pointwise(testing::FloatNear(1e-5f), expected))) << type;
+    }
+  }
+}
+
+TEST_F(LoadedModelTest, PacksMatricesAndNothingElse) {
+  save(tiny_config());
+  const auto packed = LoadedModel::open(path_, packing_of("int8"));
+  for (const Param& param : packed->model().parameters().params()) {
+    const int64_t elements = param.spec.shape.numel();
+    const int64_t bytes = param.spec.matrix ? elements + 4 * param.spec.shape[0] : 4 * elements;
+    EXPECT_EQ(CpuEngine::bytes_held(param.value), bytes) << param.spec.name;
+  }
+  EXPECT_TRUE(packed->model().parameters().at("embeddings.word_embeddings.weight").spec.matrix);
+  EXPECT_TRUE(packed->model().parameters().at("lm_head.weight").spec.matrix);
+}
+
+TEST(PackingOf, NamesTheTypes) {
+  EXPECT_EQ(packing_of("f32"), std::nullopt);
+  EXPECT_EQ(packing_of("bf16"), CpuEngine::Packing::kBF16);
+  EXPECT_EQ(packing_of("int8"), CpuEngine::Packing::kI8);
+  EXPECT_EQ(packing_of("int4"), CpuEngine::Packing::kI4);
+  EXPECT_THROW(packing_of("q8_0"), ConfigError);
 }
 
 }  // namespace

@@ -1,25 +1,32 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "engine/cpu/arena.h"
 #include "engine/engine.h"
+#include "kernels/packed_linear.h"
 
 namespace rebased {
 
 // Inference: forward only, float32, kernels/cpu on memory from one arena, weights used where they lie in the mapped
-// file. One engine serves one thread of calls at a time; the kernels inside use every thread of base/threads.h.
+// file, or packed into fewer bits when they are given to the engine. One engine serves one thread of calls at a time;
+// the kernels inside use every thread of base/threads.h.
 class CpuEngine : public Engine {
  public:
-  CpuEngine() : arena_(Arena::create()) {}
+  using Packing = kernels::Packing;
+
+  explicit CpuEngine(std::optional<Packing> weights = {}) : arena_(Arena::create()), weights_(weights) {}
 
   const Arena& arena() const { return *arena_; }
+  static int64_t bytes_held(const Value& x);  // by the value's numbers, and scales where it is packed
 
   std::string name() const override { return "cpu"; }
   DType compute_dtype() const override { return DType::kF32; }
 
   Value from_host(const void* data, DType dtype, const Shape& shape, DType as) override;
   Value borrow(const float* data, const Shape& shape, std::shared_ptr<const void> owner) override;
+  Value matrix(const Value& whole) override;
   void to_host(const Value& x, void* data, DType as) override;
   Value full(const Shape& shape, DType dtype, double fill) override;
 
@@ -57,8 +64,10 @@ class CpuEngine : public Engine {
  private:
   Value make(const Shape& shape, DType dtype = DType::kF32);
   std::shared_ptr<void> scratch(int64_t floats);
+  Value unpacked(const Value& x);
 
   std::shared_ptr<Arena> arena_;
+  std::optional<Packing> weights_;
 };
 
 }  // namespace rebased

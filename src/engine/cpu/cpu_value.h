@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/value.h"
+#include "kernels/packed_linear.h"
 
 namespace rebased {
 
@@ -18,6 +19,7 @@ class CpuValue : public ValueImpl {
   // Nobody else sees this memory: a value whose only handle is given away may be overwritten.
   bool exclusive() const { return writable_ && owner_.use_count() == 1; }
   bool writable() const { return writable_; }
+  virtual const kernels::PackedMatrix* packed() const { return nullptr; }  // null: whole numbers at data()
 
  private:
   const void* data_;
@@ -25,6 +27,18 @@ class CpuValue : public ValueImpl {
   bool writable_;
 };
 
+// A matrix in fewer bits; has no data() of its own.
+class PackedValue : public CpuValue {
+ public:
+  PackedValue(Engine* engine, const kernels::PackedMatrix& matrix, std::shared_ptr<const void> owner)
+      : CpuValue(engine, Shape({matrix.O, matrix.I}), DType::kF32, nullptr, std::move(owner), false), matrix_(matrix) {}
+  const kernels::PackedMatrix* packed() const override { return &matrix_; }
+
+ private:
+  kernels::PackedMatrix matrix_;
+};
+
+inline const kernels::PackedMatrix* packed(const Value& x) { return x.as<CpuValue>().packed(); }
 inline const float* floats(const Value& x) { return static_cast<const float*>(x.as<CpuValue>().data()); }
 inline const float* floats_or_null(const Value& x) { return x ? floats(x) : nullptr; }
 inline const int64_t* ids(const Value& x) { return static_cast<const int64_t*>(x.as<CpuValue>().data()); }

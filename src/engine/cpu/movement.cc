@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "engine/cpu/cpu_engine.h"
 #include "engine/cpu/cpu_value.h"
 
@@ -33,6 +34,8 @@ void check_held(DType dtype) {
   throw DeviceError("the cpu engine holds F32 and I64 values, not {}", dtype_name(dtype));
 }
 
+constexpr int64_t kCacheLine = 64;
+
 int64_t byte_count(const Value& x) { return x.shape().numel() * dtype_size(x.dtype()); }
 
 }  // namespace
@@ -58,7 +61,34 @@ Value CpuEngine::borrow(const float* data, const Shape& shape, std::shared_ptr<c
   return Value(std::make_shared<CpuValue>(this, shape, DType::kF32, data, std::move(owner), false));
 }
 
+Value CpuEngine::matrix(const Value& whole) {
+  if (!weights_) return whole;
+  const int64_t O = whole.size(0), I = whole.size(1);
+  const int64_t row = kernels::packed_row_bytes(*weights_, I), scale = kernels::packed_scale_bytes(*weights_, I);
+  const int64_t scales_at = (O * row + kCacheLine - 1) / kCacheLine * kCacheLine;
+  std::shared_ptr<void> block = arena_->acquire(static_cast<size_t>(scales_at + O * scale));
+  char* data = static_cast<char*>(block.get());
+  char* scales = data + scales_at;
+  parallel_for(O, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, I)), [&](int64_t begin, int64_t end) {
+    kernels::pack(*weights_, end - begin, I, floats(whole) + begin * I, data + begin * row, scales + begin * scale);
+  });
+  const kernels::PackedMatrix packed{*weights_, O, I, data, scale > 0 ? scales : nullptr};
+  return Value(std::make_shared<PackedValue>(this, packed, std::move(block)));
+}
+
+int64_t CpuEngine::bytes_held(const Value& x) {
+  const kernels::PackedMatrix* matrix = packed(x);
+  if (matrix == nullptr) return byte_count(x);
+  return matrix->O * (kernels::packed_row_bytes(matrix->packing, matrix->I) +
+                      kernels::packed_scale_bytes(matrix->packing, matrix->I));
+}
+
 void CpuEngine::to_host(const Value& x, void* data, DType as) {
+  if (const kernels::PackedMatrix* matrix = packed(x)) {
+    std::vector<float> whole(static_cast<size_t>(x.shape().numel()));
+    kernels::cpu::unpack_rows(*matrix, 0, matrix->O, whole.data());
+    return convert_elements(whole.data(), DType::kF32, data, as, x.shape().numel());
+  }
   convert_elements(bytes(x), x.dtype(), data, as, x.shape().numel());
 }
 

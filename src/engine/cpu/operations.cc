@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "engine/cpu/cpu_engine.h"
 #include "engine/cpu/cpu_value.h"
 #include "kernels/cross_entropy.h"
@@ -43,12 +44,22 @@ Value CpuEngine::embedding(const Value& id_values, const Value& table) {
   std::vector<int64_t> dims(id_values.shape().begin(), id_values.shape().end());
   dims.push_back(C);
   Value y = make(Shape(dims));
+  if (const kernels::PackedMatrix* rows_of = packed(table)) {
+    for (int64_t i = 0; i < count; ++i) cpu::unpack_rows(*rows_of, ids(id_values)[i], 1, mutable_floats(y) + i * C);
+    return y;
+  }
   cpu::embedding(count, C, ids(id_values), floats(table), mutable_floats(y));
   return y;
 }
 
 Value CpuEngine::linear(const Value& x, const Value& w, const Value& bias) {
   Value y = make(x.shape().with(-1, w.size(0)));
+  if (const kernels::PackedMatrix* matrix = packed(w)) {
+    const std::shared_ptr<void> work = scratch(cpu::packed_linear_scratch(rows(x), *matrix));
+    cpu::packed_linear(rows(x), floats(x), *matrix, floats_or_null(bias), mutable_floats(y),
+                       static_cast<float*>(work.get()));
+    return y;
+  }
   cpu::linear(rows(x), w.size(1), w.size(0), floats(x), floats(w), floats_or_null(bias), mutable_floats(y));
   return y;
 }
@@ -256,13 +267,25 @@ Value CpuEngine::softmax_attention(const Value& q, const Value& k, const Value& 
   return o;
 }
 
+// For an evaluation, which is bound by products and not by reading weights: the matrix as it is computed with.
+Value CpuEngine::unpacked(const Value& x) {
+  const kernels::PackedMatrix* matrix = packed(x);
+  if (matrix == nullptr) return x;
+  Value y = make(x.shape());
+  parallel_for(matrix->O, 64, [&](int64_t begin, int64_t end) {
+    cpu::unpack_rows(*matrix, begin, end - begin, mutable_floats(y) + begin * matrix->I);
+  });
+  return y;
+}
+
 CrossEntropy CpuEngine::cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) {
   CrossEntropy result;
   result.nll.resize(labels.size());
   result.best.resize(labels.size());
   kernels::CrossEntropyArgs<float> args{.N = x.size(0), .C = x.size(1), .V = e.size(0)};
   args.x = floats(x);
-  args.e = floats(e);
+  const Value whole = unpacked(e);
+  args.e = floats(whole);
   args.labels = labels.data();
   args.nll = result.nll.data();
   args.best = result.best.data();

@@ -13,6 +13,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/packed_linear.cc"
 #include "hwy/foreach_target.h"  // before the others
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/linear_tile-inl.h"
 
@@ -27,7 +28,8 @@ struct PackedArgs {
   PackedMatrix w;
   const float* bias;
   float* y;
-  const float* padded;  // one row of x with zeros up to the end of the last group; kI4 and N 1 only
+  const float* padded;  // one row of x with zeros up to the end of the last group, and
+  const float* shifts;  // -8 (x_j + x_{16+j}) of its groups; both for kI4 and N 1 only
   float* widened;       // a thread's weights of some outputs
 };
 
@@ -90,75 +92,92 @@ HWY_INLINE GroupRow group_row(const PackedMatrix& w, int64_t o) {
           static_cast<const uint16_t*>(w.scales) + o * groups};
 }
 
-// --- one row of x ---
+// --- one row of x: output by output, so that the weights are one stream of memory; the sum in kParts parts ---
 
-template <class T, int kOut>
-HWY_INLINE void dot_numbers(const PackedArgs& a, int64_t o) {
-  const Tag d;
-  NumberRow<T> rows[kOut];
-  Vec sums[kOut];
-  for (int k = 0; k < kOut; ++k) {
-    rows[k] = number_row<T>(a.w, o + k);
-    sums[k] = hn::Zero(d);
-  }
-  int64_t i = 0;
-  for (; i + lane_count() <= a.w.I; i += lane_count()) {
-    const Vec x = hn::LoadU(d, a.x + i);
-    for (int k = 0; k < kOut; ++k) sums[k] = hn::MulAdd(x, rows[k].load(i), sums[k]);
-  }
-  if (const int64_t n = a.w.I - i; n > 0) {
-    const Vec x = load_first(d, a.x + i, n);
-    for (int k = 0; k < kOut; ++k) sums[k] = hn::MulAdd(x, rows[k].load_first(i, n), sums[k]);
-  }
-  for (int k = 0; k < kOut; ++k) a.y[o + k] = rows[k].scale * sum_lanes(sums[k]) + (a.bias ? a.bias[o + k] : 0.0f);
+constexpr int kParts = 4;
+
+// Asks for what lies kAhead bytes behind p, a cache line at a time for `bytes` bytes: with so few bytes a multiplication,
+// one core's own prefetching does not fill the memory's bandwidth.
+constexpr int64_t kAhead = 4096;
+
+template <int64_t kBytes>
+HWY_INLINE void fetch_ahead(const void* p) {
+  const char* bytes = static_cast<const char*>(p) + kAhead;
+  HWY_UNROLL(4)
+  for (int64_t i = 0; i < kBytes; i += 64) hwy::Prefetch(bytes + i);
 }
 
-// scale ((q_low - 8) x_low + (q_high - 8) x_high), the -8 taken out of the sum over outputs.
-template <int kOut>
-HWY_INLINE void dot_groups(const PackedArgs& a, int64_t o) {
+HWY_INLINE float sum_parts(const Vec (&parts)[kParts]) {
+  return sum_lanes(hn::Add(hn::Add(parts[0], parts[1]), hn::Add(parts[2], parts[3])));
+}
+
+template <class T>
+HWY_INLINE float dot_numbers(const PackedArgs& a, int64_t o) {
+  const Tag d;
+  const int64_t L = lane_count();
+  const NumberRow<T> row = number_row<T>(a.w, o);
+  Vec parts[kParts] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  int64_t i = 0;
+  for (; i + kParts * L <= a.w.I; i += kParts * L) {
+    fetch_ahead<kParts * kMaxLanes * sizeof(T)>(row.q + i);
+    HWY_UNROLL(4)
+    for (int p = 0; p < kParts; ++p) {
+      parts[p] = hn::MulAdd(hn::LoadU(d, a.x + i + p * L), row.load(i + p * L), parts[p]);
+    }
+  }
+  for (; i + L <= a.w.I; i += L) parts[0] = hn::MulAdd(hn::LoadU(d, a.x + i), row.load(i), parts[0]);
+  if (const int64_t n = a.w.I - i; n > 0) {
+    parts[1] = hn::MulAdd(load_first(d, a.x + i, n), row.load_first(i, n), parts[1]);
+  }
+  return row.scale * sum_parts(parts);
+}
+
+// sum of scale ((q_low - 8) x_low + (q_high - 8) x_high) over the groups; a.shifts has -8 (x_low + x_high).
+HWY_INLINE float dot_groups(const PackedArgs& a, int64_t o) {
   const Tag d;
   const hn::Rebind<uint8_t, Tag> bytes;
   const auto mask = hn::Set(IntTag(), 15);
-  const Vec minus_eight = hn::Set(d, -8.0f);
-  GroupRow rows[kOut];
-  Vec sums[kOut];
-  for (int k = 0; k < kOut; ++k) {
-    rows[k] = group_row(a.w, o + k);
-    sums[k] = hn::Zero(d);
-  }
-  for (int64_t g = 0; g < groups_of(a.w.I); ++g) {
-    Vec scales[kOut];
-    for (int k = 0; k < kOut; ++k) scales[k] = hn::Set(d, bf16_to_f32(rows[k].scales[g]));
+  const GroupRow row = group_row(a.w, o);
+  const int64_t groups = groups_of(a.w.I);
+  constexpr int64_t kSpan = 64;  // groups whose scales are widened together
+  float scales[kSpan];
+  Vec parts[kParts] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  auto add_group = [&](int64_t g, Vec& sum) HWY_ATTR {
+    const Vec scale = hn::Set(d, scales[g % kSpan]);
     for (int64_t j = 0; j < kHalfGroup; j += lane_count()) {
       const Vec low = hn::LoadU(d, a.padded + g * kPackedGroup + j);
       const Vec high = hn::LoadU(d, a.padded + g * kPackedGroup + kHalfGroup + j);
-      const Vec shift = hn::Mul(hn::Add(low, high), minus_eight);
-      for (int k = 0; k < kOut; ++k) {
-        const auto both = hn::PromoteTo(IntTag(), hn::LoadU(bytes, rows[k].q + g * kHalfGroup + j));
-        const Vec q_low = hn::ConvertTo(d, hn::And(both, mask)), q_high = hn::ConvertTo(d, hn::ShiftRight<4>(both));
-        sums[k] = hn::MulAdd(scales[k], hn::MulAdd(q_high, high, hn::MulAdd(q_low, low, shift)), sums[k]);
-      }
+      const Vec shift = hn::LoadU(d, a.shifts + g * kHalfGroup + j);
+      const auto both = hn::PromoteTo(IntTag(), hn::LoadU(bytes, row.q + g * kHalfGroup + j));
+      const Vec q_low = hn::ConvertTo(d, hn::And(both, mask)), q_high = hn::ConvertTo(d, hn::ShiftRight<4>(both));
+      sum = hn::MulAdd(scale, hn::MulAdd(q_high, high, hn::MulAdd(q_low, low, shift)), sum);
     }
+  };
+  for (int64_t begin = 0; begin < groups; begin += kSpan) {
+    const int64_t end = std::min(groups, begin + kSpan);
+    const NumberRow<uint16_t> packed{row.scales + begin, 1};
+    for (int64_t i = 0; i < end - begin; i += lane_count()) {
+      const int64_t n = std::min(lane_count(), end - begin - i);
+      hn::StoreU(n == lane_count() ? packed.load(i) : packed.load_first(i, n), d, scales + i);
+    }
+    int64_t g = begin;
+    for (; g + kParts <= end; g += kParts) {
+      fetch_ahead<kParts * kHalfGroup>(row.q + g * kHalfGroup);
+      HWY_UNROLL(4)
+      for (int p = 0; p < kParts; ++p) add_group(g + p, parts[p]);
+    }
+    for (; g < end; ++g) add_group(g, parts[0]);
   }
-  for (int k = 0; k < kOut; ++k) a.y[o + k] = sum_lanes(sums[k]) + (a.bias ? a.bias[o + k] : 0.0f);
-}
-
-template <int kOut>
-HWY_INLINE void dot_outputs(const PackedArgs& a, int64_t o) {
-  switch (a.w.packing) {
-    case Packing::kBF16:
-      return dot_numbers<uint16_t, kOut>(a, o);
-    case Packing::kI8:
-      return dot_numbers<int8_t, kOut>(a, o);
-    case Packing::kI4:
-      return dot_groups<kOut>(a, o);
-  }
+  return sum_parts(parts);
 }
 
 void stream_one(const PackedArgs& a, int64_t begin, int64_t end) {
-  int64_t o = begin;
-  for (; o + kMostOutputs <= end; o += kMostOutputs) dot_outputs<kMostOutputs>(a, o);
-  for (; o < end; ++o) dot_outputs<1>(a, o);
+  for (int64_t o = begin; o < end; ++o) {
+    const float dot = a.w.packing == Packing::kBF16 ? dot_numbers<uint16_t>(a, o)
+                      : a.w.packing == Packing::kI8 ? dot_numbers<int8_t>(a, o)
+                                                    : dot_groups(a, o);
+    a.y[o] = dot + (a.bias ? a.bias[o] : 0.0f);
+  }
 }
 
 // --- several rows: outputs [begin, end) are widened, a few at a time ---
@@ -248,6 +267,17 @@ void by_blas(const PackedArgs& a) {
   }
 }
 
+void set_groups_of_x(PackedArgs& args, Scratch& memory) {
+  const int64_t I = args.w.I, all = round_up(I, kPackedGroup);
+  float *padded = memory.take(all), *shifts = memory.take(all / 2);
+  std::fill(std::copy_n(args.x, I, padded), padded + all, 0.0f);
+  for (int64_t i = 0; i < all; i += kPackedGroup) {
+    for (int64_t j = 0; j < kHalfGroup; ++j) shifts[i / 2 + j] = -8 * (padded[i + j] + padded[i + kHalfGroup + j]);
+  }
+  args.padded = padded;
+  args.shifts = shifts;
+}
+
 }  // namespace
 
 void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float* w) noexcept {
@@ -255,7 +285,7 @@ void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float
 }
 
 int64_t packed_linear_scratch(int64_t N, const PackedMatrix& w) noexcept {
-  if (N == 1) return Scratch::kAlign + round_up(w.I, kPackedGroup);
+  if (N == 1) return 2 * Scratch::kAlign + 2 * round_up(w.I, kPackedGroup);
   if (N <= kStreamedRows) return Scratch::kAlign + thread_count() * round_up(kMostOutputs * w.I, Scratch::kAlign);
   return Scratch::kAlign + rows_a_block(w) * w.I;
 }
@@ -264,14 +294,10 @@ void packed_linear(int64_t N, const float* x, const PackedMatrix& w, const float
                    float* scratch) noexcept {
   if (N <= 0 || w.O <= 0) return;
   Scratch memory(scratch);
-  PackedArgs args{N, x, w, bias, y, x, nullptr};
+  PackedArgs args{N, x, w, bias, y, nullptr, nullptr, nullptr};
   const int64_t grain = std::max<int64_t>(kMostOutputs, 32768 / std::max<int64_t>(1, w.I * N));
   if (N == 1) {
-    if (w.packing == Packing::kI4 && w.I % kPackedGroup != 0) {
-      float* padded = memory.take(round_up(w.I, kPackedGroup));
-      std::fill(std::copy_n(x, w.I, padded), padded + round_up(w.I, kPackedGroup), 0.0f);
-      args.padded = padded;
-    }
+    if (w.packing == Packing::kI4) set_groups_of_x(args, memory);
     auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(stream_one)(args, begin, end); };
     return parallel_for(w.O, grain, std::ref(body));
   }
