@@ -13,7 +13,6 @@ namespace rebased {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::StrEq;
 using ::testing::ThrowsMessage;
 
 std::string repeated(std::string_view piece, int count) {
