@@ -4,16 +4,16 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/threads.h"
 #include "bench/kernel_speed.h"
 #include "bench/limits.h"
 #include "bench/model_speed.h"
+#include "bench/report.h"
 #include "cli/eval.h"
 #include "cli/standard_streams.h"
+#include "cli/trainer.h"
 #include "cli/verbs.h"
 #include "config/document.h"
 #include "io/file.h"
-#include "record/environment.h"
 #include "record/table.h"
 
 namespace rebased {
@@ -32,30 +32,8 @@ struct BenchArguments {
   }
 };
 
-std::string giga(double value) { return fmt::format("{:.1f}", value * 1e-9); }
-std::string milliseconds(double seconds) { return fmt::format("{:.3f}", seconds * 1e3); }
-std::string percent(double share) { return fmt::format("{:.1f}", share * 100); }
-std::string spread(const Timing& timing) { return percent((timing.high - timing.low) / timing.median); }
-
-// The machine, in the terms that a figure depends on.
-std::string machine_line(const Environment& machine) {
-  return fmt::format("{}, {}, {} of {} cores, {}, commit {}\n", machine.cpu, machine.simd, thread_count(),
-                     machine.cores, machine.blas, machine.commit);
-}
-
-Json machine_json(const Environment& machine) {
-  return {{"cpu", machine.cpu},     {"simd", machine.simd}, {"threads", thread_count()},
-          {"cores", machine.cores}, {"blas", machine.blas}, {"commit", machine.commit}};
-}
-
 void write_result(const BenchArguments& arguments, const Table& table, Json rows) {
-  const Environment machine = collect_environment();
-  if (!arguments.json) return write_output(machine_line(machine) + "\n" + table.text());
-  write_output(Json{{"machine", machine_json(machine)}, {"rows", std::move(rows)}}.dump(2) + "\n");
-}
-
-Json to_json(const Timing& timing) {
-  return {{"median_s", timing.median}, {"low_s", timing.low}, {"high_s", timing.high}};
+  write_output(arguments.json ? bench_json(std::move(rows)) : bench_text(table));
 }
 
 constexpr Align kRight = Align::kRight;
@@ -74,11 +52,11 @@ void bench_limits(const BenchArguments& arguments) {
 void bench_kernels(const BenchArguments& arguments) {
   const TimingOptions timing = arguments.timing();
   const std::string filter = arguments.filter.value_or("");
+  if (count_kernels(filter) == 0) throw UsageError("--only: no row has '{}' in its name", filter);
   Progress progress(progress_options("rows"));
   progress.begin("kernels", count_kernels(filter));
   const std::vector<KernelSpeed> speeds = measure_kernels(filter, timing, [&](int64_t done) { progress.update(done); });
   progress.finish();
-  if (speeds.empty()) throw UsageError("--only: no row has '{}' in its name", *arguments.filter);
   Table table({{"kernel"},
                {"forward ms", kRight},
                {"% of gemm", kRight},
@@ -214,6 +192,8 @@ void add_bench(CommandLine& root) {
       "the cheapest exact form.");
   kernels->add("--only", kernels_arguments->filter, "TEXT", "rows with this in their name");
   add_common(*kernels, *kernels_arguments);
+  bench.verb("train", "training steps of a recipe as a share of the rate of matrix products")
+      .forward([](const std::vector<std::string>& typed) { execute_trainer("bench", typed); });
   const auto [decode, decode_arguments] = add("decode", "one token at a time as a share of the rate of reading memory",
                                               bench_decode, "rebased bench decode model --rows 8");
   add_model(*decode, *decode_arguments);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/trainer.h"
 #include "cli/verbs.h"
 #include "io/system_call.h"
 
@@ -32,7 +33,9 @@ std::string find_trainer() {
       "rebased-train, which does the training, is neither beside rebased nor in PATH: build it with libtorch");
 }
 
-[[noreturn]] void execute_trainer(const std::string& verb, const std::vector<std::string>& typed) {
+}  // namespace
+
+void execute_trainer(const std::string& verb, const std::vector<std::string>& typed) {
   const std::string trainer = find_trainer();
   std::vector<std::string> words = {trainer, verb};
   words.insert(words.end(), typed.begin(), typed.end());
@@ -42,8 +45,6 @@ std::string find_trainer() {
   ::execv(trainer.c_str(), argv.data());
   fail_errno(trainer, "execute");
 }
-
-}  // namespace
 
 void add_train(CommandLine& root) {
   for (const auto& [name, summary] :

@@ -11,6 +11,7 @@ namespace rebased {
 void add_train_command(CLI::App& app, std::function<int()>& run);
 void add_sweep_command(CLI::App& app, std::function<int()>& run);
 void add_validate_command(CLI::App& app, std::function<int()>& run);
+void add_bench_command(CLI::App& app, std::function<int()>& run);
 
 // The command line as a person would type it, for reports.
 void remember_command_line(int argc, char** argv);

@@ -145,5 +145,36 @@ TEST_F(Eval, PerplexityFlagsTakeEffect) {
   expect_refused("eval ppl ids_only text.txt", 2, "no tokenizer.json");
 }
 
+class Bench : public CommandTest {};
+
+TEST_F(Bench, PrintsTheMachineAndATableOrJson) {
+  make_model();
+  const CommandResult table = rebased("bench decode model --rounds 1 --rows 2 --position 7");
+  EXPECT_EQ(table.status, 0) << table.err;
+  EXPECT_THAT(table.out, testing::AllOf(HasSubstr("commit "), HasSubstr("tokens/s"), HasSubstr("% of reading")));
+  const Json decode = Json::parse(rebased("bench decode model --rounds 1 --rows 2 --position 7 --json").out);
+  EXPECT_EQ(decode.at("rows").at(0).at("rows"), 2);
+  EXPECT_EQ(decode.at("rows").at(0).at("position"), 7);
+  const Json packed = Json::parse(rebased("bench decode model --rounds 1 --rows 2 --weights int8 --json").out);
+  EXPECT_LT(packed.at("rows").at(0).at("bytes"), decode.at("rows").at(0).at("bytes"));
+  const Json prefill = Json::parse(rebased("bench prefill model --rounds 1 --tokens 5 --tokens 9 --json").out);
+  ASSERT_EQ(prefill.at("rows").size(), 2u);
+  EXPECT_EQ(prefill.at("rows").at(1).at("tokens"), 9);
+  const Json kernels = Json::parse(rebased("bench kernels --only T48 --rounds 1 --threads 1 --json").out);
+  ASSERT_EQ(kernels.at("rows").size(), 1u);
+  EXPECT_EQ(kernels.at("rows").at(0).at("correct"), true);
+  EXPECT_EQ(kernels.at("machine").at("threads"), 1);
+}
+
+TEST_F(Bench, RefusesWhatCannotBeMeasured) {
+  make_model();
+  expect_refused("bench decode model --rows 0", 2, "--rows: expected at least 1, found 0");
+  expect_refused("bench decode model --position -1", 2, "--position: expected at least 0, found -1");
+  expect_refused("bench decode model --rounds 0", 2, "--rounds: expected at least 1, found 0");
+  expect_refused("bench decode model --config config.json", 2, "give either MODEL or --config");
+  expect_refused("bench prefill model --tokens many", 2, "--tokens: expected a number of at least 1, found 'many'");
+  expect_refused("bench kernels --only nothing", 2, "no row has 'nothing' in its name");
+}
+
 }  // namespace
 }  // namespace rebased

@@ -18,7 +18,7 @@ void keep_freed_memory() {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Trains language models from recipes. `rebased train`, `sweep` and `validate` run this program.",
+  CLI::App app{"Trains language models from recipes. `rebased train`, `sweep`, `validate` and `bench train` run this program.",
                "rebased-train"};
   app.set_version_flag("--version", fmt::format("rebased-train {} ({})", version(), git_commit()));
   app.require_subcommand(1);
@@ -26,6 +26,7 @@ int run(int argc, char** argv) {
   add_train_command(app, chosen);
   add_sweep_command(app, chosen);
   add_validate_command(app, chosen);
+  add_bench_command(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

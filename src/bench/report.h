@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+
+#include "bench/timing.h"
+#include "config/options.h"
+#include "record/table.h"
+
+namespace rebased {
+
+// How measurements are shown: cells of tables, rows of JSON, and the machine in front of both.
+std::string giga(double value);            // "12.3" of 12.3e9
+std::string milliseconds(double seconds);  // "1.250"
+std::string percent(double share);         // "75.0" of 0.75
+std::string spread(const Timing& timing);  // distance of the quartiles in percent of the median
+Json to_json(const Timing& timing);        // {"median_s", "low_s", "high_s"}
+
+// Processor, instruction set, threads, BLAS and commit; then the table.
+std::string bench_text(const Table& table);
+// {"machine": {..}, "rows": rows}
+std::string bench_json(Json rows);
+
+}  // namespace rebased

@@ -1,0 +1,100 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <vector>
+
+#include "base/threads.h"
+#include "bench/limits.h"
+#include "bench/report.h"
+#include "train_cli/commands.h"
+#include "train_cli/run.h"
+
+namespace rebased {
+namespace {
+
+struct BenchFlags {
+  std::string path;
+  std::vector<std::string> set;
+  int rounds = TimingOptions{}.rounds;
+  bool json = false;
+};
+
+// Multiplications and additions of a step's matrix products with weights, forward and gradient: six for each weight and
+// token, of the head for each labelled token. What mixers compute between tokens is not counted.
+double products_of_a_step(const LanguageModel& model, const Batch& batch) {
+  double weights = 0;
+  for (const Param& param : model.parameters().params()) {
+    const bool table = param.spec.name == "embeddings.word_embeddings.weight" || param.spec.name == "lm_head.weight";
+    if (param.spec.matrix && !table) weights += static_cast<double>(param.spec.shape.numel());
+  }
+  const ModelConfig& config = model.config();
+  const auto head = static_cast<double>(config.vocab_size * config.d_model);
+  return 6 * (static_cast<double>(batch.B * batch.T) * weights + static_cast<double>(batch.labelled()) * head);
+}
+
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
+}
+
+int bench(const BenchFlags& flags) {
+  const Recipe recipe = load_recipe(flags.path, flags.set);
+  apply_threads(recipe);
+  const std::atomic<bool> stop{false};
+  Trainer trainer(recipe, std::nullopt, stop);
+  int64_t step = 0;
+  auto train = [&] {
+    trainer.zero_grad();
+    trainer.accumulate(trainer.data().batch(step), step);
+    trainer.update(recipe.optimizer.lr, 1);
+    ++step;
+  };
+  GemmProbe gemm;
+  const std::vector<std::function<void()>> works = {train, [&] { gemm(); }};
+  const std::vector<Timing> timings = time_in_turn(works, {.rounds = flags.rounds});
+  const Batch batch = trainer.data().batch(0);
+  const double seconds = timings[0].median, rate = GemmProbe::operations() / timings[1].median;
+  const double operations = products_of_a_step(trainer.model(), batch);
+  const double tokens = static_cast<double>(batch.B * batch.T) / seconds;
+  if (flags.json) {
+    const Json row{{"recipe", flags.path},
+                   {"step", to_json(timings[0])},
+                   {"tokens_per_second", tokens},
+                   {"operations", operations},
+                   {"gemm", rate},
+                   {"share", operations / seconds / rate},
+                   {"peak_mb", peak_megabytes()}};
+    fmt::print("{}", bench_json(Json::array({row})));
+    return 0;
+  }
+  constexpr Align kRight = Align::kRight;
+  Table table({{"ms a step", kRight},
+               {"tokens/s", kRight},
+               {"GFLOP/s", kRight},
+               {"% of gemm", kRight},
+               {"peak MB", kRight},
+               {"spread %", kRight}});
+  table.add_row({milliseconds(seconds), fmt::format("{:.0f}", tokens), giga(operations / seconds),
+                 percent(operations / seconds / rate), fmt::format("{:.0f}", peak_megabytes()), spread(timings[0])});
+  fmt::print("{}", bench_text(table));
+  return 0;
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& app, std::function<int()>& run) {
+  auto flags = std::make_shared<BenchFlags>();
+  CLI::App* command =
+      app.add_subcommand("bench", "Time training steps of a recipe beside the rate of matrix products of this machine");
+  command->add_option("RECIPE", flags->path, "a recipe (TOML)")->required();
+  command->add_option("--set", flags->set, "override a recipe key")->take_all()->expected(1);
+  command->add_option("--rounds", flags->rounds, "rounds of timing; medians are reported, and quartiles as spread")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--json", flags->json, "JSON instead of a table");
+  command->footer("Example:\n  rebased bench train recipes/demo/rebased.toml --rounds 3");
+  command->callback([flags, &run] { run = [flags] { return bench(*flags); }; });
+}
+
+}  // namespace rebased
