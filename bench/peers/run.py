@@ -2,9 +2,10 @@
 
 Each round runs every contender once, in the same order, so that a busy minute falls on all of them. The table gives
 for each the median over rounds of its median step, the spread over rounds ((max - min) / median), its peak memory,
-and its time divided by that of the first line: ours when --ours is given, else the plain eager peer.
+and its time divided by that of the first line: ours.
 
---ours COMMAND is run as it stands and must print, as its last line, the JSON that the peers print (peer_timing.py).
+Ours is `rebased bench` of the release build; --ours COMMAND is run instead, as it stands, and must print, as its last
+line, the JSON that the peers print (peer_timing.py).
 
 example:
   ./dev bench mqar-simple --rounds 3 --steps 5
@@ -35,13 +36,35 @@ CASES = {
         ("eager chunked, tuned malloc", f"attention_op.py --op {op} --form chunked --direction {direction}", True),
     ] for op in ("rebased", "linear") for direction in ("forward", "both")},
 }
+PROGRAM = FOLDER.parents[1] / "build/release/rebased"
+TRAIN = f"{shlex.quote(str(PROGRAM))} bench train recipes/mqar-simple.toml --json --rounds {{steps}} " \
+        "--set threads={threads} --set data.options.generator=fast --set data.train_examples=5000"
+KERNEL = f"{shlex.quote(str(PROGRAM))} bench kernels --json --rounds {{steps}} --threads {{threads}} --only"
+OURS = {
+    "mqar-simple": TRAIN,
+    "mqar-l256": TRAIN + " --set data.options.seq_len=256 --set data.options.pairs=64 --set model.d_model=64"
+                         " --set train.batch_size=64",
+    **{f"op-{op}-{direction}": f"{KERNEL} '{row}'"
+       for op, row in (("rebased", "rebased B4 H8 T2048 d16 v64"), ("linear", "linear B4 H8 T2048 d64 v64"))
+       for direction in ("forward", "both")},
+}
+
+
+def read_bench(result, case):
+    """What `rebased bench` printed, in the terms of the peers."""
+    row = result["rows"][0]
+    parts = [row["step"]] if "step" in row else [row["forward"]]
+    if case.endswith("-both"):
+        parts.append(row["backward"])
+    median = sum(part["median_s"] for part in parts)
+    spread = sum(part["high_s"] - part["low_s"] for part in parts) / median
+    return {"step_ms_median": 1000 * median, "spread": spread, "peak_rss_mb": result["peak_mb"]}
 
 
 def contenders(arguments):
     """(name, command, environment) of each, ours first."""
-    found = []
-    if arguments.ours:
-        found.append(("ours", shlex.split(arguments.ours), os.environ))
+    ours = arguments.ours or OURS[arguments.case].format(steps=arguments.steps, threads=arguments.threads)
+    found = [("ours", shlex.split(ours), os.environ)]
     flags = ["--steps", arguments.steps, "--warmup", arguments.warmup, "--threads", arguments.threads]
     for name, script, tuned in CASES[arguments.case]:
         file, *options = script.split()
@@ -50,14 +73,15 @@ def contenders(arguments):
     return found
 
 
-def measure(name, command, environment):
-    """The JSON that a contender prints; exits with its message when it fails."""
+def measure(name, command, environment, case):
+    """The figures that a contender prints as JSON; exits with its message when it fails."""
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     lines = done.stdout.splitlines()
     try:
         if done.returncode != 0:
             raise ValueError(f"exit status {done.returncode}")
-        result = json.loads(lines[-1] if lines else "")
+        is_bench = pathlib.Path(command[0]) == PROGRAM
+        result = read_bench(json.loads(done.stdout), case) if is_bench else json.loads(lines[-1] if lines else "")
         return {key: float(result[key]) for key in ("step_ms_median", "spread", "peak_rss_mb")}
     except (ValueError, KeyError, TypeError) as error:
         sys.exit(f"{name}: {shlex.join(command)}: {error!r}\n{done.stderr[-2000:]}")
@@ -86,7 +110,7 @@ def positive(text):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="?", choices=CASES, default="mqar-simple")
-    parser.add_argument("--ours", metavar="COMMAND", help="this project's command for the same case")
+    parser.add_argument("--ours", metavar="COMMAND", help="another command than `rebased bench` for our line")
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--steps", type=positive, default=5, help="timed steps of a peer in a round")
     parser.add_argument("--warmup", type=positive, default=2)
@@ -102,7 +126,7 @@ def main():
     for turn in range(arguments.rounds):
         for name, command, environment in table:
             print(f"round {turn + 1} of {arguments.rounds}: {name}", file=sys.stderr)
-            results[name].append(measure(name, command, environment))
+            results[name].append(measure(name, command, environment, arguments.case))
             if arguments.log:
                 with open(arguments.log, "a", encoding="utf-8") as log:
                     log.write(json.dumps({"case": arguments.case, "contender": name, "command": command,

@@ -1,6 +1,7 @@
 #include "bench/report.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include "base/threads.h"
 #include "record/environment.h"
@@ -16,6 +17,12 @@ Json to_json(const Timing& timing) {
   return {{"median_s", timing.median}, {"low_s", timing.low}, {"high_s", timing.high}};
 }
 
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
+}
+
 std::string bench_text(const Table& table) {
   const Environment machine = collect_environment();
   return fmt::format("{}, {}, {} of {} cores, {}, commit {}\n\n{}", machine.cpu, machine.simd, thread_count(),
@@ -26,7 +33,7 @@ std::string bench_json(Json rows) {
   const Environment machine = collect_environment();
   const Json described{{"cpu", machine.cpu},     {"simd", machine.simd}, {"threads", thread_count()},
                        {"cores", machine.cores}, {"blas", machine.blas}, {"commit", machine.commit}};
-  return Json{{"machine", described}, {"rows", std::move(rows)}}.dump(2) + "\n";
+  return Json{{"machine", described}, {"peak_mb", peak_megabytes()}, {"rows", std::move(rows)}}.dump(2) + "\n";
 }
 
 }  // namespace rebased

@@ -15,9 +15,11 @@ std::string percent(double share);         // "75.0" of 0.75
 std::string spread(const Timing& timing);  // distance of the quartiles in percent of the median
 Json to_json(const Timing& timing);        // {"median_s", "low_s", "high_s"}
 
+double peak_megabytes();  // resident memory of this process at its most
+
 // Processor, instruction set, threads, BLAS and commit; then the table.
 std::string bench_text(const Table& table);
-// {"machine": {..}, "rows": rows}
+// {"machine": {..}, "peak_mb": .., "rows": rows}
 std::string bench_json(Json rows);
 
 }  // namespace rebased

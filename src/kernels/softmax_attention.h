@@ -4,7 +4,7 @@
 
 namespace rebased::kernels {
 
-// Softmax attention of T queries over S key slots, forward only; head h reads key head h / (H / Hkv).
+// Softmax attention of T queries over S key slots; head h reads key head h / (H / Hkv).
 // Query t of row b stands at position query_pos[b,t]; slot s holds the key of position key_pos[b,s], or nothing when
 // that is negative. A slot is visible when 0 <= key_pos <= query_pos and, for window > 0, key_pos > query_pos - window.
 // Invisible slots get weight 0; with additive_mask, slots that hold a key but are hidden get -10000 added to their
@@ -21,15 +21,34 @@ struct SoftmaxAttentionArgs {
   int64_t window = 0;  // number of visible keys including the query's own; 0 is all
   bool additive_mask = false;
   Real* o = nullptr;        // [B, T, H, Dv]
+  Real* lse = nullptr;      // [B, T, H]: log of the sum of exp(score), -infinity where nothing is seen; or null
   Real* scratch = nullptr;  // softmax_attention_scratch(args) elements
+};
+
+// Its gradient: `forward` is the forward call's arguments with o and lse filled. With weights p = exp(score - lse) and
+// delta = <d_o, o>: dv = sum p d_o, d_score = p (<d_o, v> - delta), dq = scale sum d_score k, dk = scale sum d_score q
+// (arXiv:2205.14135, appendix B.2). Slots that hold nothing get zeros. Every output is overwritten.
+template <class Real>
+struct SoftmaxAttentionGradArgs {
+  SoftmaxAttentionArgs<Real> forward;
+  const Real* d_o = nullptr;  // [B, T, H, Dv]
+  Real* dq = nullptr;         // [B, T, H, Dk]
+  Real* dk = nullptr;         // [B, S, Hkv, Dk]
+  Real* dv = nullptr;         // [B, S, Hkv, Dv]
+  Real* scratch = nullptr;    // softmax_attention_grad_scratch(args) elements
 };
 
 namespace reference {
 void softmax_attention(const SoftmaxAttentionArgs<double>& args) noexcept;
-}
+void softmax_attention_grad(const SoftmaxAttentionGradArgs<double>& args) noexcept;
+}  // namespace reference
+
+// Tiled: T x S is never stored. The gradient threads over (batch, key head).
 namespace cpu {
 int64_t softmax_attention_scratch(const SoftmaxAttentionArgs<float>& args) noexcept;
+int64_t softmax_attention_grad_scratch(const SoftmaxAttentionGradArgs<float>& args) noexcept;
 void softmax_attention(const SoftmaxAttentionArgs<float>& args) noexcept;
+void softmax_attention_grad(const SoftmaxAttentionGradArgs<float>& args) noexcept;
 }  // namespace cpu
 
 }  // namespace rebased::kernels

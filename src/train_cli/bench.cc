@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <vector>
 
@@ -32,12 +31,6 @@ double products_of_a_step(const LanguageModel& model, const Batch& batch) {
   return 6 * (static_cast<double>(batch.B * batch.T) * weights + static_cast<double>(batch.labelled()) * head);
 }
 
-double peak_megabytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
-}
-
 int bench(const BenchFlags& flags) {
   const Recipe recipe = load_recipe(flags.path, flags.set);
   apply_threads(recipe);
@@ -63,8 +56,7 @@ int bench(const BenchFlags& flags) {
                    {"tokens_per_second", tokens},
                    {"operations", operations},
                    {"gemm", rate},
-                   {"share", operations / seconds / rate},
-                   {"peak_mb", peak_megabytes()}};
+                   {"share", operations / seconds / rate}};
     fmt::print("{}", bench_json(Json::array({row})));
     return 0;
   }

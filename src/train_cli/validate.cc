@@ -1,10 +1,10 @@
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 
 #include "base/threads.h"
+#include "bench/report.h"
 #include "train_cli/commands.h"
 #include "train_cli/run.h"
 
@@ -20,12 +20,6 @@ struct ValidateFlags {
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double peak_megabytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
 }
 
 struct StepTimes {

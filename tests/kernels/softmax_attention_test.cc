@@ -23,7 +23,8 @@ struct Problem {
       : s(size),
         q(random_buffer(s.B * s.T * s.H * s.Dk, 1)),
         k(random_buffer(s.B * s.S * s.Hkv * s.Dk, 2)),
-        v(random_buffer(s.B * s.S * s.Hkv * s.Dv, 3)) {
+        v(random_buffer(s.B * s.S * s.Hkv * s.Dv, 3)),
+        d_o(random_buffer(s.B * s.T * s.H * s.Dv, 4)) {
     for (int64_t b = 0; b < s.B; ++b) {
       for (int64_t t = 0; t < s.T; ++t) query_pos.push_back(s.S - s.T + t);
       for (int64_t i = 0; i < s.S; ++i) key_pos.push_back(i);
@@ -59,6 +60,58 @@ struct Problem {
     return o;
   }
 
+  // Gradients for output gradients `d_o`; the forward pass gives o and lse.
+  struct Gradients {
+    Buffer<float> dq, dk, dv;
+  };
+  Gradients run_grad() const {
+    Buffer<float> o(s.B * s.T * s.H * s.Dv), lse(s.B * s.T * s.H);
+    SoftmaxAttentionGradArgs<float> g;
+    g.forward = args<float>(q.data(), k.data(), v.data(), o.data());
+    g.forward.lse = lse.data();
+    Buffer<float> scratch(cpu::softmax_attention_scratch(g.forward));
+    g.forward.scratch = scratch.data();
+    cpu::softmax_attention(g.forward);
+    Gradients out{Buffer<float>(q.size()), Buffer<float>(k.size()), Buffer<float>(v.size())};
+    g.d_o = d_o.data(), g.dq = out.dq.data(), g.dk = out.dk.data(), g.dv = out.dv.data();
+    Buffer<float> grad_scratch(cpu::softmax_attention_grad_scratch(g));
+    g.scratch = grad_scratch.data();
+    cpu::softmax_attention_grad(g);
+    return out;
+  }
+
+  struct ExactGradients {
+    std::vector<double> dq, dk, dv;
+  };
+  ExactGradients oracle_grad() const {
+    std::vector<double> o(static_cast<size_t>(s.B * s.T * s.H * s.Dv)), lse(static_cast<size_t>(s.B * s.T * s.H));
+    const auto qs = q.doubles(), ks = k.doubles(), vs = v.doubles(), gs = d_o.doubles();
+    SoftmaxAttentionGradArgs<double> g;
+    g.forward = args<double>(qs.data(), ks.data(), vs.data(), o.data());
+    g.forward.lse = lse.data();
+    reference::softmax_attention(g.forward);
+    ExactGradients out{std::vector<double>(qs.size()), std::vector<double>(ks.size()), std::vector<double>(vs.size())};
+    g.d_o = gs.data(), g.dq = out.dq.data(), g.dk = out.dk.data(), g.dv = out.dv.data();
+    reference::softmax_attention_grad(g);
+    return out;
+  }
+
+  // Relative to the largest element: a weight's relative error as in tolerance(), times sums of a few large terms.
+  void expect_gradients_match(bool masked_scores_matter = false) const {
+    SCOPED_TRACE(testing::Message() << "B " << s.B << " T " << s.T << " S " << s.S << " H " << s.H << "/" << s.Hkv
+                                    << " Dk " << s.Dk << " Dv " << s.Dv << " window " << s.window);
+    const Gradients found = run_grad();
+    const ExactGradients exact = oracle_grad();
+    auto expect = [&](const Buffer<float>& got, const std::vector<double>& want, const char* what) {
+      double largest = 0;
+      for (double x : want) largest = std::max(largest, std::abs(x));
+      expect_near(got, want, 0, 4 * tolerance(masked_scores_matter) * std::max(largest, 1e-3), what);
+    };
+    expect(found.dq, exact.dq, "dq");
+    expect(found.dk, exact.dk, "dk");
+    expect(found.dv, exact.dv, "dv");
+  }
+
   // A score's error, eps Dk max|q k| scale, is a relative error of its weight; values stay below 5. Scores that carry
   // the additive mask are rounded to multiples of 2^-10: that is what remains where nothing else is seen.
   double tolerance(bool masked_scores_matter = false) const {
@@ -72,7 +125,7 @@ struct Problem {
   }
 
   Case s;
-  Buffer<float> q, k, v;
+  Buffer<float> q, k, v, d_o;
   std::vector<int64_t> query_pos, key_pos;
 };
 
@@ -202,6 +255,90 @@ TEST(SoftmaxAttention, ReferenceByHand) {
   const std::vector<double> o = p.oracle();
   EXPECT_DOUBLE_EQ(o[0], 10);
   EXPECT_NEAR(o[1], (10 + 20 * e) / (1 + e), 1e-12);
+}
+
+TEST(SoftmaxAttentionGrad, MatchesTheReferenceAtEveryWidth) {
+  for_each_target([] {
+    for (int64_t D = 1; D <= 33; ++D) {
+      Problem({1, 1, 5, 1, 1, D, 34 - D}).expect_gradients_match();
+      Problem({1, 9, 9, 1, 1, D, 34 - D}).expect_gradients_match();
+    }
+  });
+}
+
+TEST(SoftmaxAttentionGrad, MatchesTheReferenceOverTilesHeadsAndThreads) {
+  for_each_thread_count([] {
+    for (int64_t T : {1, 3, 8, 64, 65, 130}) {
+      for (int64_t S : {T, T + 1, T + 64, T + 150}) Problem({2, T, S, 2, 2, 16, 16}).expect_gradients_match();
+      Problem({1, T, T + 20, 6, 2, 8, 20}).expect_gradients_match();
+      Problem({1, T, T + 20, 4, 1, 8, 32}).expect_gradients_match();
+    }
+  });
+}
+
+TEST(SoftmaxAttentionGrad, HonoursWindowsAndMasks) {
+  for_each_target([] {
+    for (int64_t window : {1, 5, 64, 100}) Problem({1, 90, 90, 2, 1, 8, 16, window}).expect_gradients_match();
+    Problem({1, 70, 70, 2, 2, 8, 16, 0, true}).expect_gradients_match();
+    Problem p({1, 20, 70, 1, 1, 8, 16, 0, true});
+    std::fill(p.query_pos.begin(), p.query_pos.end(), -1);  // sees nothing: the hidden keys share the weight
+    p.expect_gradients_match(true);
+  });
+}
+
+TEST(SoftmaxAttentionGrad, EmptySlotsAndBlindQueriesGetZeros) {
+  for_each_target([] {
+    Problem p({2, 30, 100, 2, 1, 8, 16});
+    p.query_pos[3] = -1;
+    for (size_t i = 0; i < p.key_pos.size(); i += 3) p.key_pos[i] = -1;
+    p.expect_gradients_match();
+    for (size_t i = 0; i < p.key_pos.size(); i += 3) {
+      const auto slot = static_cast<int64_t>(i);
+      std::fill_n(p.k.data() + slot * 8, 8, std::numeric_limits<float>::quiet_NaN());
+      std::fill_n(p.v.data() + slot * 16, 16, std::numeric_limits<float>::quiet_NaN());
+    }
+    const Problem::Gradients found = p.run_grad();
+    for (int64_t c = 0; c < 8; ++c) EXPECT_EQ(found.dk.data()[c], 0.0f);
+    for (int64_t c = 0; c < 2 * 8; ++c) EXPECT_EQ(found.dq.data()[3 * 2 * 8 + c], 0.0f);
+    for (float x : found.dq.values()) EXPECT_TRUE(std::isfinite(x));
+  });
+}
+
+TEST(SoftmaxAttentionGrad, RepeatsBitForBitOnEveryThreadCount) {
+  const Problem p({2, 70, 300, 4, 2, 16, 24});
+  std::vector<std::vector<float>> results;
+  for_each_thread_count([&] { results.push_back(p.run_grad().dk.values()); });
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+}
+
+// The reference against central differences of its own forward pass.
+TEST(SoftmaxAttentionGrad, OfTheReferenceIsTheDerivative) {
+  for (const Case& size : {Case{1, 5, 7, 2, 1, 3, 4}, Case{1, 5, 7, 2, 2, 3, 4, 2, true}}) {
+    const Problem p(size);
+    std::vector<double> q = p.q.doubles(), k = p.k.doubles(), v = p.v.doubles();
+    const std::vector<double> d_o = p.d_o.doubles();
+    auto loss = [&] {
+      std::vector<double> o(d_o.size());
+      reference::softmax_attention(p.args<double>(q.data(), k.data(), v.data(), o.data()));
+      return std::inner_product(o.begin(), o.end(), d_o.begin(), 0.0);
+    };
+    const Problem::ExactGradients exact = p.oracle_grad();
+    auto check = [&](std::vector<double>& x, const std::vector<double>& gradient) {
+      for (size_t i = 0; i < x.size(); ++i) {
+        const double at = x[i], h = 1e-5;
+        x[i] = at + h;
+        const double above = loss();
+        x[i] = at - h;
+        const double below = loss();
+        x[i] = at;
+        EXPECT_NEAR((above - below) / (2 * h), gradient[i], 1e-8);
+      }
+    };
+    check(q, exact.dq);
+    check(k, exact.dk);
+    check(v, exact.dv);
+  }
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ HWY_INLINE GroupRow group_row(const PackedMatrix& w, int64_t o) {
 
 constexpr int kParts = 4;
 
-// Asks for what lies kAhead bytes behind p, a cache line at a time for `bytes` bytes: with so few bytes a multiplication,
+// Asks for the kBytes that lie kAhead bytes behind p, line by line: with so few bytes a multiplication,
 // one core's own prefetching does not fill the memory's bandwidth.
 constexpr int64_t kAhead = 4096;
 

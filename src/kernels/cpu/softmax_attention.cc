@@ -7,6 +7,7 @@
 
 #include "base/threads.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/softmax_rows.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/softmax_attention.cc"
@@ -22,19 +23,14 @@
 namespace rebased::kernels::cpu {
 namespace {
 
-using Args = SoftmaxAttentionArgs<float>;
+using namespace softmax;  // NOLINT
 
-constexpr int64_t kQueries = 64;  // rows of a task: queries of the heads that share a key head, heads innermost
-constexpr int64_t kKeys = 64;     // slots of a step
-constexpr int64_t kFewRows = 8;   // below: dot products along the rows of k, no transposed copy
+constexpr int64_t kFewRows = 8;  // below: dot products along the rows of k, no transposed copy
 constexpr int64_t kMostSplits = 64;
-constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 // How the work is cut. A task is a block of rows of one (batch, key head). Where tasks are fewer than threads its slots
 // are split as well, every split in a part of its own, and merged at the end.
 struct Plan {
-  int64_t group;   // heads that share a key head
-  int64_t blocks;  // of rows, for one (batch, key head)
   int64_t tasks;
   int64_t splits;  // of the slots of a task
   int64_t parts;   // each with its own scratch
@@ -65,54 +61,6 @@ Part cut_part(const Args& a, const Plan& plan, Scratch& scratch) {
   return part;
 }
 
-// The rows of a task.
-struct Rows {
-  int64_t b;
-  int64_t key_head;
-  int64_t first;  // row i of the (batch, key head) is query i / group, head i % group of the group
-  int64_t count;
-  int64_t earliest, latest;  // positions of its queries
-};
-
-Rows rows_of(const Args& a, const Plan& plan, int64_t task) {
-  Rows rows{};
-  rows.b = task / plan.blocks / a.Hkv;
-  rows.key_head = task / plan.blocks % a.Hkv;
-  rows.first = task % plan.blocks * kQueries;
-  rows.count = std::min(kQueries, a.T * plan.group - rows.first);
-  const int64_t* positions = a.query_pos + rows.b * a.T;
-  const int64_t begin = rows.first / plan.group, end = (rows.first + rows.count - 1) / plan.group + 1;
-  rows.earliest = *std::min_element(positions + begin, positions + end);
-  rows.latest = *std::max_element(positions + begin, positions + end);
-  return rows;
-}
-
-// Offset of row i in [T, H] rows.
-int64_t row_index(const Args& a, const Plan& plan, const Rows& rows, int64_t i) {
-  const int64_t row = rows.first + i;
-  return (rows.b * a.T + row / plan.group) * a.H + rows.key_head * plan.group + row % plan.group;
-}
-
-enum class Sight { kNothing, kSome, kEverything };
-
-// What the rows see of the slots with these positions.
-Sight sight(const Args& a, const Rows& rows, const int64_t* positions, int64_t count) {
-  int64_t lowest = std::numeric_limits<int64_t>::max(), highest = -1, held = 0;
-  for (int64_t s = 0; s < count; ++s) {
-    if (positions[s] < 0) continue;
-    ++held;
-    lowest = std::min(lowest, positions[s]);
-    highest = std::max(highest, positions[s]);
-  }
-  if (held == 0) return Sight::kNothing;
-  const bool windowed = a.window > 0;
-  if (!a.additive_mask && (lowest > rows.latest || (windowed && highest <= rows.earliest - a.window))) {
-    return Sight::kNothing;
-  }
-  const bool all = held == count && highest <= rows.earliest && (!windowed || lowest > rows.latest - a.window);
-  return all ? Sight::kEverything : Sight::kSome;
-}
-
 }  // namespace
 }  // namespace rebased::kernels::cpu
 #endif
@@ -127,7 +75,7 @@ void load_queries(const Args& a, const Plan& plan, const Rows& rows, const Part&
   std::fill_n(part.q, kQueries * a.Dk, 0.0f);
   const Vec scale = hn::Set(Tag(), static_cast<float>(a.scale));
   for (int64_t i = 0; i < rows.count; ++i) {
-    const float* q = a.q + row_index(a, plan, rows, i) * a.Dk;
+    const float* q = a.q + row_index(a, rows, i) * a.Dk;
     for_each_vector(
         a.Dk, [&](int64_t c, auto at) HWY_ATTR { at.store(hn::Mul(scale, at.load(q + c)), part.q + i * a.Dk + c); });
   }
@@ -167,20 +115,6 @@ void score_slots(const Args& a, const Rows& rows, const Part& part, const float*
       for_each_vector(a.Dk, [&](int64_t c, auto at)
                                 HWY_ATTR { sum = hn::MulAdd(at.load(part.q + i * a.Dk + c), at.load(row + c), sum); });
       part.scores[i * kKeys + s] = sum_lanes(sum);
-    }
-  }
-}
-
-void mask_slots(const Args& a, const Plan& plan, const Rows& rows, const Part& part, const int64_t* positions,
-                int64_t count) {
-  for (int64_t i = 0; i < rows.count; ++i) {
-    const int64_t query = a.query_pos[rows.b * a.T + (rows.first + i) / plan.group];
-    const int64_t oldest = a.window > 0 ? query - a.window : -1;
-    float* scores = part.scores + i * kKeys;
-    for (int64_t s = 0; s < count; ++s) {
-      const int64_t key = positions[s];
-      if (key >= 0 && key <= query && key > oldest) continue;
-      scores[s] = key >= 0 && a.additive_mask ? scores[s] - 10000.0f : kNone;
     }
   }
 }
@@ -255,7 +189,7 @@ void attend(const Args& a, const Plan& plan, const Rows& rows, const Part& part,
     if (seen == Sight::kNothing) continue;
     const int64_t slot = (rows.b * a.S + s0) * a.Hkv + rows.key_head;
     score_slots(a, rows, part, a.k + slot * a.Dk, a.v + slot * a.Dv, count);
-    if (seen == Sight::kSome) mask_slots(a, plan, rows, part, positions, count);
+    if (seen == Sight::kSome) mask_slots(a, rows, part.scores, positions, count);
     weigh_slots(plan, rows, part, count);
     add_values(a, plan, rows, part, a.v + slot * a.Dv, positions, count, seen == Sight::kSome);
   }
@@ -273,9 +207,7 @@ HWY_EXPORT(attend);
 
 Plan make_plan(const Args& a) {
   Plan plan{};
-  plan.group = a.H / a.Hkv;
-  plan.blocks = (a.T * plan.group + kQueries - 1) / kQueries;
-  plan.tasks = a.B * a.Hkv * plan.blocks;
+  plan.tasks = a.B * a.Hkv * row_blocks(a);
   const int64_t work = a.B * a.T * a.H * a.S * (a.Dk + a.Dv);
   const int64_t threads = work < 65536 ? 1 : thread_count();
   plan.splits = std::clamp<int64_t>(threads / std::max<int64_t>(1, plan.tasks), 1,
@@ -299,15 +231,18 @@ void store_rows(const Args& a, const Plan& plan, const Rows& rows, const Part* p
   for (int64_t i = 0; i < rows.count; ++i) {
     float top = kNone;
     for (int64_t k = 0; k < plan.splits; ++k) top = std::max(top, parts[k].top[i]);
-    float* o = a.o + row_index(a, plan, rows, i) * a.Dv;
+    float* o = a.o + row_index(a, rows, i) * a.Dv;
     std::fill_n(o, a.Dv, 0.0f);
+    float* lse = a.lse != nullptr ? a.lse + row_index(a, rows, i) : nullptr;
     float sum = 0;
     if (top == kNone) {  // nothing seen; NaN scores leave their mark in the sum alone
       for (int64_t k = 0; k < plan.splits; ++k) sum += parts[k].sum[i];
       std::fill_n(o, a.Dv, sum);
+      if (lse != nullptr) *lse = sum == 0 ? kNone : sum;
       continue;
     }
     for (int64_t k = 0; k < plan.splits; ++k) sum += parts[k].sum[i] * std::exp(parts[k].top[i] - top);
+    if (lse != nullptr) *lse = top + std::log(sum);
     for (int64_t k = 0; k < plan.splits; ++k) {
       const float factor = std::exp(parts[k].top[i] - top) / sum;
       for (int64_t c = 0; c < a.Dv; ++c) o[c] += factor * parts[k].o[i * plan.width + c];
@@ -325,7 +260,7 @@ Part part_at(const Args& a, const Plan& plan, int64_t p) {
 void run_part(const Args& a, const Plan& plan, int64_t p) {
   const Part part = part_at(a, plan, p);
   for (int64_t item = p; item < plan.tasks * plan.splits; item += plan.parts) {
-    const Rows rows = rows_of(a, plan, item / plan.splits);
+    const Rows rows = rows_of(a, item / plan.splits);
     const int64_t split = item % plan.splits;
     HWY_DYNAMIC_DISPATCH(attend)(a, plan, rows, part, split_bound(a, plan, split), split_bound(a, plan, split + 1));
     if (plan.splits == 1) store_rows(a, plan, rows, &part);
@@ -349,7 +284,7 @@ void softmax_attention(const Args& a) noexcept {
   for (int64_t task = 0; plan.splits > 1 && task < plan.tasks; ++task) {
     Part parts[kMostSplits];
     for (int64_t k = 0; k < plan.splits; ++k) parts[k] = part_at(a, plan, task * plan.splits + k);
-    store_rows(a, plan, rows_of(a, plan, task), parts);
+    store_rows(a, plan, rows_of(a, task), parts);
   }
 }
 

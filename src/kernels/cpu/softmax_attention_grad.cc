@@ -1,0 +1,214 @@
+#include <algorithm>
+#include <functional>
+
+#include "base/threads.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/softmax_rows.h"
+#include "kernels/softmax_attention.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/softmax_attention_grad.cc"
+#include "hwy/foreach_target.h"  // before the others
+
+#include "hwy/highway.h"
+#include "kernels/cpu/lanes-inl.h"
+#include "kernels/cpu/tile-inl.h"
+
+#ifndef REBASED_KERNELS_CPU_SOFTMAX_ATTENTION_GRAD
+#define REBASED_KERNELS_CPU_SOFTMAX_ATTENTION_GRAD
+namespace rebased::kernels::cpu {
+namespace {
+
+using namespace softmax;  // NOLINT
+
+using GradArgs = SoftmaxAttentionGradArgs<float>;
+
+// A thread's scratch for one (batch, key head): its slots packed once, tiles of kKeys; then a block of rows.
+struct Workspace {
+  int64_t key_width, value_width;  // Dk and Dv rounded up
+  int64_t slots;                   // S rounded up
+  float* keys;                     // [slots, key_width]
+  float* keys_t;                   // tiles of [Dk, kKeys]
+  float* values_t;                 // tiles of [Dv, kKeys]
+  float* dk;                       // [slots, key_width]
+  float* dv;                       // [slots, value_width]
+  float* q;                        // [kQueries, key_width], scaled
+  float* d_o;                      // [kQueries, value_width]
+  float* dq;                       // [kQueries, key_width]
+  float* weights;                  // [kQueries, kKeys]
+  float* slopes;                   // [kQueries, kKeys]: gradient of the weights, then of the scores
+  float* lse;                      // [kQueries]
+  float* delta;                    // [kQueries]: <d_o, o>
+};
+
+Workspace cut_workspace(const Args& a, Scratch& scratch) {
+  Workspace w{};
+  w.key_width = round_up(a.Dk, 16);
+  w.value_width = round_up(a.Dv, 16);
+  w.slots = round_up(a.S, kKeys);
+  w.keys = scratch.take(w.slots * w.key_width);
+  w.keys_t = scratch.take(w.slots * a.Dk);
+  w.values_t = scratch.take(w.slots * a.Dv);
+  w.dk = scratch.take(w.slots * w.key_width);
+  w.dv = scratch.take(w.slots * w.value_width);
+  w.q = scratch.take(kQueries * w.key_width);
+  w.d_o = scratch.take(kQueries * w.value_width);
+  w.dq = scratch.take(kQueries * w.key_width);
+  w.weights = scratch.take(kQueries * kKeys);
+  w.slopes = scratch.take(kQueries * kKeys);
+  w.lse = scratch.take(kQueries);
+  w.delta = scratch.take(kQueries);
+  return w;
+}
+
+int64_t workspace_floats(const Args& a) {
+  Scratch scratch(nullptr);
+  cut_workspace(a, scratch);
+  return scratch.used();
+}
+
+}  // namespace
+}  // namespace rebased::kernels::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+using namespace lanes;  // NOLINT
+
+// Slots of one (batch, key head); those that hold nothing are zeros, whatever lies there.
+void pack_slots(const Args& a, int64_t b, int64_t key_head, const Workspace& w) {
+  for (int64_t s = 0; s < w.slots; ++s) {
+    const bool held = s < a.S && a.key_pos[b * a.S + s] >= 0;
+    const int64_t slot = held ? (b * a.S + s) * a.Hkv + key_head : 0;
+    const int64_t tile = s / kKeys * kKeys, place = s % kKeys;
+    float* key = w.keys + s * w.key_width;
+    std::fill(std::copy_n(a.k + slot * a.Dk, held ? a.Dk : 0, key), key + w.key_width, 0.0f);
+    for (int64_t c = 0; c < a.Dk; ++c) w.keys_t[tile * a.Dk + c * kKeys + place] = key[c];
+    const float* value = a.v + slot * a.Dv;
+    for (int64_t c = 0; c < a.Dv; ++c) w.values_t[tile * a.Dv + c * kKeys + place] = held ? value[c] : 0.0f;
+  }
+  std::fill_n(w.dk, w.slots * w.key_width, 0.0f);
+  std::fill_n(w.dv, w.slots * w.value_width, 0.0f);
+}
+
+// Rows behind the last are zeros that see nothing.
+void load_rows(const GradArgs& g, const Rows& rows, const Workspace& w) {
+  const Args& a = g.forward;
+  const auto scale = static_cast<float>(a.scale);
+  for (int64_t i = 0; i < kQueries; ++i) {
+    const bool real = i < rows.count;
+    const int64_t row = real ? row_index(a, rows, i) : 0;
+    float *q = w.q + i * w.key_width, *d_o = w.d_o + i * w.value_width;
+    std::fill(
+        std::transform(a.q + row * a.Dk, a.q + row * a.Dk + (real ? a.Dk : 0), q, [&](float x) { return scale * x; }),
+        q + w.key_width, 0.0f);
+    std::fill(std::copy_n(g.d_o + row * a.Dv, real ? a.Dv : 0, d_o), d_o + w.value_width, 0.0f);
+    w.lse[i] = real ? a.lse[row] : kNone;
+    float delta = 0;
+    for (int64_t c = 0; real && c < a.Dv; ++c) delta += d_o[c] * a.o[row * a.Dv + c];
+    w.delta[i] = delta;
+  }
+  std::fill_n(w.dq, kQueries * w.key_width, 0.0f);
+}
+
+// weights: scores -> exp(score - lse); slopes: <d_o, v> -> weights (<d_o, v> - delta).
+void weigh_and_slope(const Workspace& w, int64_t rows, int64_t count) {
+  const Tag d;
+  for (int64_t i = 0; i < rows; ++i) {
+    float *weights = w.weights + i * kKeys, *slopes = w.slopes + i * kKeys;
+    std::fill(weights + count, weights + kKeys, kNone);
+    if (w.lse[i] == kNone) {
+      std::fill_n(weights, kKeys, 0.0f);
+      std::fill_n(slopes, kKeys, 0.0f);
+      continue;
+    }
+    const Vec lse = hn::Set(d, w.lse[i]), delta = hn::Set(d, w.delta[i]);
+    for (int64_t s = 0; s < kKeys; s += lane_count()) {
+      const Vec p = exp_nonpositive(d, hn::Sub(hn::LoadU(d, weights + s), lse));
+      hn::StoreU(p, d, weights + s);
+      hn::StoreU(hn::Mul(p, hn::Sub(hn::LoadU(d, slopes + s), delta)), d, slopes + s);
+    }
+  }
+}
+
+void grad_tile(const Args& a, const Rows& rows, const Workspace& w, int64_t s0, int64_t count, Sight seen) {
+  const int64_t M = round_up(rows.count, kTileRows);
+  multiply(M, kKeys, a.Dk, {w.q, w.key_width, 1}, w.keys_t + s0 * a.Dk, kKeys, false, w.weights, kKeys);
+  if (seen == Sight::kSome) mask_slots(a, rows, w.weights, a.key_pos + rows.b * a.S + s0, count);
+  multiply(M, kKeys, a.Dv, {w.d_o, w.value_width, 1}, w.values_t + s0 * a.Dv, kKeys, false, w.slopes, kKeys);
+  weigh_and_slope(w, M, count);
+  multiply(kKeys, w.value_width, M, {w.weights, 1, kKeys}, w.d_o, w.value_width, true, w.dv + s0 * w.value_width,
+           w.value_width);
+  multiply(kKeys, w.key_width, M, {w.slopes, 1, kKeys}, w.q, w.key_width, true, w.dk + s0 * w.key_width, w.key_width);
+  multiply(M, w.key_width, count, {w.slopes, kKeys, 1}, w.keys + s0 * w.key_width, w.key_width, true, w.dq,
+           w.key_width);
+}
+
+void store_rows(const GradArgs& g, const Rows& rows, const Workspace& w) {
+  const Args& a = g.forward;
+  const auto scale = static_cast<float>(a.scale);
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const float* dq = w.dq + i * w.key_width;
+    std::transform(dq, dq + a.Dk, g.dq + row_index(a, rows, i) * a.Dk, [&](float x) { return scale * x; });
+  }
+}
+
+// The scale of dk came in with q.
+void store_slots(const GradArgs& g, int64_t b, int64_t key_head, const Workspace& w) {
+  const Args& a = g.forward;
+  for (int64_t s = 0; s < a.S; ++s) {
+    const int64_t slot = (b * a.S + s) * a.Hkv + key_head;
+    std::copy_n(w.dk + s * w.key_width, a.Dk, g.dk + slot * a.Dk);
+    std::copy_n(w.dv + s * w.value_width, a.Dv, g.dv + slot * a.Dv);
+  }
+}
+
+void grad_key_head(const GradArgs& g, int64_t item, const Workspace& w) {
+  const Args& a = g.forward;
+  const int64_t b = item / a.Hkv, key_head = item % a.Hkv, blocks = row_blocks(a);
+  pack_slots(a, b, key_head, w);
+  for (int64_t block = 0; block < blocks; ++block) {
+    const Rows rows = rows_of(a, item * blocks + block);
+    load_rows(g, rows, w);
+    for (int64_t s0 = 0; s0 < a.S; s0 += kKeys) {
+      const int64_t count = std::min(kKeys, a.S - s0);
+      const Sight seen = sight(a, rows, a.key_pos + b * a.S + s0, count);
+      if (seen != Sight::kNothing) grad_tile(a, rows, w, s0, count, seen);
+    }
+    store_rows(g, rows, w);
+  }
+  store_slots(g, b, key_head, w);
+}
+
+}  // namespace
+}  // namespace rebased::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rebased::kernels::cpu {
+namespace {
+
+HWY_EXPORT(grad_key_head);
+
+}  // namespace
+
+int64_t softmax_attention_grad_scratch(const GradArgs& g) noexcept {
+  return Scratch::kAlign + thread_count() * workspace_floats(g.forward);
+}
+
+void softmax_attention_grad(const GradArgs& g) noexcept {
+  const Args& a = g.forward;
+  const int64_t own = workspace_floats(a);
+  float* base = Scratch(g.scratch).take(0);
+  auto body = [&](int64_t begin, int64_t end) {
+    Scratch scratch(base + thread_index() * own);
+    const Workspace w = cut_workspace(a, scratch);
+    for (int64_t item = begin; item < end; ++item) HWY_DYNAMIC_DISPATCH(grad_key_head)(g, item, w);
+  };
+  parallel_for(a.B * a.Hkv, 1, std::ref(body));
+}
+
+}  // namespace rebased::kernels::cpu
+#endif
