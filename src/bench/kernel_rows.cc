@@ -204,30 +204,42 @@ class SoftmaxCase {
   explicit SoftmaxCase(const Size& size) : size_(size) {
     const int64_t rows = size.B * size.T * size.H;
     q_ = normal_floats(rows * size.Dk, 4), k_ = normal_floats(rows * size.Dk, 5), v_ = normal_floats(rows * size.Dv, 6);
-    o_.resize(v_.size());
+    d_o_ = normal_floats(rows * size.Dv, 7);
+    o_.resize(v_.size()), lse_.resize(static_cast<size_t>(rows));
+    dq_.resize(q_.size()), dk_.resize(k_.size()), dv_.resize(v_.size());
     for (int64_t b = 0; b < size.B; ++b) {
       for (int64_t t = 0; t < size.T; ++t) positions_.push_back(t);
     }
     set(args_, size);
-    args_.q = q_.data(), args_.k = k_.data(), args_.v = v_.data(), args_.o = o_.data();
-    scratch_.resize(static_cast<size_t>(kernels::cpu::softmax_attention_scratch(args_)));
-    args_.scratch = scratch_.data();
+    args_.q = q_.data(), args_.k = k_.data(), args_.v = v_.data(), args_.o = o_.data(), args_.lse = lse_.data();
+    grad_.forward = args_;
+    grad_.d_o = d_o_.data(), grad_.dq = dq_.data(), grad_.dk = dk_.data(), grad_.dv = dv_.data();
+    scratch_.resize(static_cast<size_t>(
+        std::max(kernels::cpu::softmax_attention_scratch(args_), kernels::cpu::softmax_attention_grad_scratch(grad_))));
+    args_.scratch = grad_.scratch = scratch_.data();
   }
   void forward() { kernels::cpu::softmax_attention(args_); }
+  void backward() { kernels::cpu::softmax_attention_grad(grad_); }
 
   double error() {
     Size checked = size_;
     checked.B = checked.H = 1, checked.T = std::min(size_.T, kCheckedTokens);
+    std::fill(d_o_.begin() + checked.T * size_.H * size_.Dv, d_o_.begin() + size_.T * size_.H * size_.Dv, 0);
     forward();
-    const std::vector<double> q = first_head(q_, size_, size_.Dk, checked.T),
-                              k = first_head(k_, size_, size_.Dk, checked.T),
-                              v = first_head(v_, size_, size_.Dv, checked.T);
-    std::vector<double> o(v.size());
-    kernels::SoftmaxAttentionArgs<double> exact;
-    set(exact, checked);
-    exact.q = q.data(), exact.k = k.data(), exact.v = v.data(), exact.o = o.data();
-    kernels::reference::softmax_attention(exact);
-    return deviation(first_head(o_, size_, size_.Dv, checked.T), o);
+    backward();
+    auto head = [&](const Floats& x, int64_t D) { return first_head(x, size_, D, checked.T); };
+    const std::vector<double> q = head(q_, size_.Dk), k = head(k_, size_.Dk), v = head(v_, size_.Dv),
+                              d_o = head(d_o_, size_.Dv);
+    std::vector<double> o(v.size()), lse(static_cast<size_t>(checked.T)), dq(q.size()), dk(k.size()), dv(v.size());
+    kernels::SoftmaxAttentionGradArgs<double> exact;
+    set(exact.forward, checked);
+    exact.forward.q = q.data(), exact.forward.k = k.data(), exact.forward.v = v.data();
+    exact.forward.o = o.data(), exact.forward.lse = lse.data();
+    exact.d_o = d_o.data(), exact.dq = dq.data(), exact.dk = dk.data(), exact.dv = dv.data();
+    kernels::reference::softmax_attention(exact.forward);
+    kernels::reference::softmax_attention_grad(exact);
+    return std::max({deviation(head(o_, size_.Dv), o), deviation(head(dq_, size_.Dk), dq),
+                     deviation(head(dk_, size_.Dk), dk), deviation(head(dv_, size_.Dv), dv)});
   }
 
  private:
@@ -239,15 +251,20 @@ class SoftmaxCase {
   }
 
   Size size_;
-  Floats q_, k_, v_, o_, scratch_;
+  Floats q_, k_, v_, d_o_, o_, lse_, dq_, dk_, dv_, scratch_;
   std::vector<int64_t> positions_;
   kernels::SoftmaxAttentionArgs<float> args_;
+  kernels::SoftmaxAttentionGradArgs<float> grad_;
 };
 
 KernelRow softmax_row(const Size& size) {
-  const double pairs = (static_cast<double>(size.T) + 1) / 2;
+  // Scores and values forward; the gradient repeats the scores and has dv, <d_o, v>, dq and dk besides.
+  const double pairs = heads_and_tokens(size) * (static_cast<double>(size.T) + 1) / 2;
+  const double Dk = static_cast<double>(size.Dk), Dv = static_cast<double>(size.Dv);
+  const double forward = pairs * (2 * Dk + 2 * Dv);
   return {.name = size_name("softmax", size),
-          .forward_operations = heads_and_tokens(size) * pairs * 2 * static_cast<double>(size.Dk + size.Dv),
+          .forward_operations = forward,
+          .both_operations = forward + pairs * (6 * Dk + 4 * Dv),
           .tolerance = 1e-4,
           .make = [=] { return make_case<SoftmaxCase>(size); }};
 }

@@ -6,6 +6,7 @@
 #include "kernels/linear_attention.h"
 #include "kernels/quadratic_attention.h"
 #include "kernels/short_conv.h"
+#include "kernels/softmax_attention.h"
 
 namespace rebased::kernel_functions {
 namespace {
@@ -155,6 +156,70 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const typena
   return out[0];
 }
 
+kernels::SoftmaxAttentionArgs<float> softmax_args(const Tensor& q, const Tensor& k, const Tensor& v,
+                                                  const Tensor& query_pos, const Tensor& key_pos) {
+  kernels::SoftmaxAttentionArgs<float> args;
+  args.B = q.size(0), args.T = q.size(1), args.S = k.size(1);
+  args.H = q.size(2), args.Hkv = k.size(2), args.Dk = q.size(3), args.Dv = v.size(3);
+  args.q = data(q);
+  args.k = data(k);
+  args.v = data(v);
+  args.query_pos = query_pos.data_ptr<int64_t>();
+  args.key_pos = key_pos.data_ptr<int64_t>();
+  return args;
+}
+
+class SoftmaxFunction : public Function<SoftmaxFunction> {
+ public:
+  static Tensor forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
+                        const Tensor& query_pos, const Tensor& key_pos, double scale, int64_t window, bool additive) {
+    const Tensor q = dense(q_in), k = dense(k_in), v = dense(v_in);
+    auto args = softmax_args(q, k, v, query_pos, key_pos);
+    set_options(args, scale, window, additive);
+    const Tensor o = torch::empty({args.B, args.T, args.H, args.Dv}, v.options());
+    const Tensor lse = torch::empty({args.B, args.T, args.H}, v.options());
+    args.o = mutable_data(o);
+    args.lse = mutable_data(lse);
+    const Tensor work = scratch(cpu::softmax_attention_scratch(args));
+    args.scratch = mutable_data(work);
+    cpu::softmax_attention(args);
+    ctx->save_for_backward({q, k, v, query_pos, key_pos, o, lse});
+    ctx->saved_data["scale"] = scale;
+    ctx->saved_data["window"] = window;
+    ctx->saved_data["additive"] = additive;
+    return o;
+  }
+
+  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
+    refuse_double_backward("softmax_attention");
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &q = saved[0], &k = saved[1], &v = saved[2];
+    kernels::SoftmaxAttentionGradArgs<float> args;
+    args.forward = softmax_args(q, k, v, saved[3], saved[4]);
+    set_options(args.forward, ctx->saved_data["scale"].toDouble(), ctx->saved_data["window"].toInt(),
+                ctx->saved_data["additive"].toBool());
+    args.forward.o = mutable_data(saved[5]);
+    args.forward.lse = mutable_data(saved[6]);
+    const Tensor d_o = dense(grads[0]);
+    const Tensor dq = torch::empty_like(q), dk = torch::empty_like(k), dv = torch::empty_like(v);
+    args.d_o = data(d_o);
+    args.dq = mutable_data(dq);
+    args.dk = mutable_data(dk);
+    args.dv = mutable_data(dv);
+    const Tensor work = scratch(cpu::softmax_attention_grad_scratch(args));
+    args.scratch = mutable_data(work);
+    cpu::softmax_attention_grad(args);
+    return {dq, dk, dv, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+
+ private:
+  static void set_options(kernels::SoftmaxAttentionArgs<float>& args, double scale, int64_t window, bool additive) {
+    args.scale = scale;
+    args.window = window;
+    args.additive_mask = additive;
+  }
+};
+
 kernels::ShortConvArgs<float> conv_args(const Tensor& x, const Tensor& w, const Tensor& bias, bool silu,
                                         const Tensor& state) {
   kernels::ShortConvArgs<float> args{.B = x.size(0), .T = x.size(1), .C = x.size(2), .K = w.size(1)};
@@ -267,6 +332,12 @@ Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, co
 Tensor linear_attention(const Tensor& q, const Tensor& k, const Tensor& v, const LinearOptions& options, Tensor* s,
                         Tensor* z) {
   return attention<LinearTraits>(q, k, v, options, s, z);
+}
+
+Tensor softmax_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& query_pos,
+                         const Tensor& key_pos, const AttentionOptions& options) {
+  return SoftmaxFunction::apply(q, k, v, dense(query_pos), dense(key_pos), options.scale, options.window,
+                                options.additive_mask);
 }
 
 Tensor short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, bool silu, Tensor* state) {

@@ -9,12 +9,16 @@
 namespace rebased::kernel_functions {
 
 // kernels/cpu as autograd functions: float32 on the CPU. Each saves its inputs and what its closed-form backward needs
-// (outputs o and normalisers z), recomputes the rest, and refuses to be differentiated twice.
+// (outputs o and normalisers z or lse), recomputes the rest, and refuses to be differentiated twice.
 
 torch::Tensor quadratic_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                                   const QuadraticOptions& options, torch::Tensor* s, torch::Tensor* z);
 torch::Tensor linear_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                                const LinearOptions& options, torch::Tensor* s, torch::Tensor* z);
+// query_pos [B, T], key_pos [B, S] i64; no dropout.
+torch::Tensor softmax_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                                const torch::Tensor& query_pos, const torch::Tensor& key_pos,
+                                const AttentionOptions& options);
 torch::Tensor short_conv(const torch::Tensor& x, const torch::Tensor& w, const torch::Tensor& bias, bool silu,
                          torch::Tensor* state);
 torch::Tensor dropout(const torch::Tensor& x, double p, uint64_t key);

@@ -58,17 +58,16 @@ struct StateTensors {
   Tensor s, z;
 };
 
-// [B or 1, T, S] bool: which slots each query sees (AttentionOptions), and which hold a key at all.
+// Positions of queries [B or 1, T] and slots [B or 1, S] (AttentionOptions).
+std::pair<Tensor, Tensor> positions_of(const AttentionOptions& options, int64_t T, int64_t S, torch::Device device) {
+  if (options.query_pos) return {tensor_of(options.query_pos), tensor_of(options.key_pos)};
+  const auto ids = torch::TensorOptions().dtype(torch::kInt64).device(device);
+  return {torch::arange(S - T, S, ids).unsqueeze(0), torch::arange(S, ids).unsqueeze(0)};
+}
+
+// [B or 1, T, S] bool: which slots each query sees, and which hold a key at all.
 composite::Slots slots_of(const AttentionOptions& options, int64_t T, int64_t S, torch::Device device) {
-  Tensor query_pos, key_pos;
-  if (options.query_pos) {
-    query_pos = tensor_of(options.query_pos);
-    key_pos = tensor_of(options.key_pos);
-  } else {
-    const auto ids = torch::TensorOptions().dtype(torch::kInt64).device(device);
-    query_pos = torch::arange(S - T, S, ids).unsqueeze(0);
-    key_pos = torch::arange(S, ids).unsqueeze(0);
-  }
+  const auto [query_pos, key_pos] = positions_of(options, T, S, device);
   const Tensor q = query_pos.unsqueeze(2), k = key_pos.unsqueeze(1);
   const Tensor held = (k >= 0).expand({k.size(0), T, S});
   Tensor visible = held.logical_and(k <= q);
@@ -265,7 +264,13 @@ Value TorchEngine::linear_attention(const Value& q, const Value& k, const Value&
 }
 
 Value TorchEngine::softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) {
-  const composite::Slots slots = slots_of(options, q.size(1), k.size(1), device_);
+  const int64_t B = q.size(0), T = q.size(1), S = k.size(1);
+  if (uses_kernels(q) && options.dropout == 0) {
+    const auto [query_pos, key_pos] = positions_of(options, T, S, device_);
+    return wrap(kernel_functions::softmax_attention(tensor_of(q), tensor_of(k), tensor_of(v), query_pos.expand({B, T}),
+                                                    key_pos.expand({B, S}), options));
+  }
+  const composite::Slots slots = slots_of(options, T, S, device_);
   return wrap(composite::softmax_attention(tensor_of(q), tensor_of(k), tensor_of(v), slots, options));
 }
 
