@@ -18,8 +18,9 @@ void keep_freed_memory() {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Trains language models from recipes. `rebased train`, `sweep`, `validate` and `bench train` run this program.",
-               "rebased-train"};
+  CLI::App app{
+      "Trains language models from recipes. `rebased train`, `sweep`, `validate` and `bench train` run this program.",
+      "rebased-train"};
   app.set_version_flag("--version", fmt::format("rebased-train {} ({})", version(), git_commit()));
   app.require_subcommand(1);
   std::function<int()> chosen;
