@@ -52,9 +52,10 @@ void bench_limits(const BenchArguments& arguments) {
 void bench_kernels(const BenchArguments& arguments) {
   const TimingOptions timing = arguments.timing();
   const std::string filter = arguments.filter.value_or("");
-  if (count_kernels(filter) == 0) throw UsageError("--only: no row has '{}' in its name", filter);
+  const int64_t count = count_kernels(filter);
+  if (count == 0) throw UsageError("--only: no row has '{}' in its name", filter);
   Progress progress(progress_options("rows"));
-  progress.begin("kernels", count_kernels(filter));
+  progress.begin("kernels", count);
   const std::vector<KernelSpeed> speeds = measure_kernels(filter, timing, [&](int64_t done) { progress.update(done); });
   progress.finish();
   Table table({{"kernel"},

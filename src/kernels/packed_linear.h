@@ -13,7 +13,9 @@ namespace rebased::kernels {
 //          group is filled up with zeros
 enum class Packing : uint8_t { kBF16, kI8, kI4 };
 
-inline constexpr int64_t kPackedGroup = 32;  // weights of a kI4 group
+inline constexpr int64_t kPackedGroup = 32;                     // weights of a kI4 group
+inline constexpr int64_t kPackedGroupBytes = kPackedGroup / 2;  // and bytes of their numbers
+constexpr int64_t packed_groups(int64_t I) { return (I + kPackedGroup - 1) / kPackedGroup; }
 
 // Bytes of a row's numbers, and of its scales.
 int64_t packed_row_bytes(Packing packing, int64_t I) noexcept;

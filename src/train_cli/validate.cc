@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/threads.h"
 #include "bench/report.h"
@@ -18,10 +17,6 @@ struct ValidateFlags {
   bool json = false;
 };
 
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 struct StepTimes {
   double median = 0;  // seconds
   double spread = 0;  // (slowest - fastest) / median
@@ -33,11 +28,12 @@ StepTimes time_steps(Trainer& trainer, const Recipe& recipe, int64_t steps) {
   StepTimes result;
   std::vector<double> times;
   for (int64_t i = 0; i <= steps; ++i) {
-    const double begun = seconds_now();
-    trainer.zero_grad();
-    result.loss = trainer.accumulate(trainer.data().batch(i), i);
-    trainer.update(recipe.optimizer.lr, 1);
-    if (i > 0) times.push_back(seconds_now() - begun);
+    const double seconds = seconds_of([&] {
+      trainer.zero_grad();
+      result.loss = trainer.accumulate(trainer.data().batch(i), i);
+      trainer.update(recipe.optimizer.lr, 1);
+    });
+    if (i > 0) times.push_back(seconds);
   }
   std::sort(times.begin(), times.end());
   result.median = times[times.size() / 2];

@@ -156,8 +156,13 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const typena
   return out[0];
 }
 
+struct SoftmaxTraits {
+  using Options = AttentionOptions;
+};
+
 kernels::SoftmaxAttentionArgs<float> softmax_args(const Tensor& q, const Tensor& k, const Tensor& v,
-                                                  const Tensor& query_pos, const Tensor& key_pos) {
+                                                  const Tensor& query_pos, const Tensor& key_pos,
+                                                  const AttentionOptions& options) {
   kernels::SoftmaxAttentionArgs<float> args;
   args.B = q.size(0), args.T = q.size(1), args.S = k.size(1);
   args.H = q.size(2), args.Hkv = k.size(2), args.Dk = q.size(3), args.Dv = v.size(3);
@@ -166,16 +171,19 @@ kernels::SoftmaxAttentionArgs<float> softmax_args(const Tensor& q, const Tensor&
   args.v = data(v);
   args.query_pos = query_pos.data_ptr<int64_t>();
   args.key_pos = key_pos.data_ptr<int64_t>();
+  args.scale = options.scale;
+  args.window = options.window;
+  args.additive_mask = options.additive_mask;
   return args;
 }
 
 class SoftmaxFunction : public Function<SoftmaxFunction> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
-                        const Tensor& query_pos, const Tensor& key_pos, double scale, int64_t window, bool additive) {
+                        const Tensor& query_pos, const Tensor& key_pos,
+                        const c10::intrusive_ptr<OptionsHolder<SoftmaxTraits>>& holder) {
     const Tensor q = dense(q_in), k = dense(k_in), v = dense(v_in);
-    auto args = softmax_args(q, k, v, query_pos, key_pos);
-    set_options(args, scale, window, additive);
+    auto args = softmax_args(q, k, v, query_pos, key_pos, holder->options);
     const Tensor o = torch::empty({args.B, args.T, args.H, args.Dv}, v.options());
     const Tensor lse = torch::empty({args.B, args.T, args.H}, v.options());
     args.o = mutable_data(o);
@@ -184,20 +192,18 @@ class SoftmaxFunction : public Function<SoftmaxFunction> {
     args.scratch = mutable_data(work);
     cpu::softmax_attention(args);
     ctx->save_for_backward({q, k, v, query_pos, key_pos, o, lse});
-    ctx->saved_data["scale"] = scale;
-    ctx->saved_data["window"] = window;
-    ctx->saved_data["additive"] = additive;
+    ctx->saved_data["options"] = c10::IValue::make_capsule(holder);
     return o;
   }
 
   static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
     refuse_double_backward("softmax_attention");
     const auto saved = ctx->get_saved_variables();
+    const auto holder = ctx->saved_data["options"].toCapsule();
     const Tensor &q = saved[0], &k = saved[1], &v = saved[2];
     kernels::SoftmaxAttentionGradArgs<float> args;
-    args.forward = softmax_args(q, k, v, saved[3], saved[4]);
-    set_options(args.forward, ctx->saved_data["scale"].toDouble(), ctx->saved_data["window"].toInt(),
-                ctx->saved_data["additive"].toBool());
+    args.forward =
+        softmax_args(q, k, v, saved[3], saved[4], static_cast<const OptionsHolder<SoftmaxTraits>&>(*holder).options);
     args.forward.o = mutable_data(saved[5]);
     args.forward.lse = mutable_data(saved[6]);
     const Tensor d_o = dense(grads[0]);
@@ -209,14 +215,7 @@ class SoftmaxFunction : public Function<SoftmaxFunction> {
     const Tensor work = scratch(cpu::softmax_attention_grad_scratch(args));
     args.scratch = mutable_data(work);
     cpu::softmax_attention_grad(args);
-    return {dq, dk, dv, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
-  }
-
- private:
-  static void set_options(kernels::SoftmaxAttentionArgs<float>& args, double scale, int64_t window, bool additive) {
-    args.scale = scale;
-    args.window = window;
-    args.additive_mask = additive;
+    return {dq, dk, dv, Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -336,8 +335,8 @@ Tensor linear_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
 
 Tensor softmax_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& query_pos,
                          const Tensor& key_pos, const AttentionOptions& options) {
-  return SoftmaxFunction::apply(q, k, v, dense(query_pos), dense(key_pos), options.scale, options.window,
-                                options.additive_mask);
+  const auto holder = c10::make_intrusive<OptionsHolder<SoftmaxTraits>>(options);
+  return SoftmaxFunction::apply(q, k, v, dense(query_pos), dense(key_pos), holder);
 }
 
 Tensor short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, bool silu, Tensor* state) {

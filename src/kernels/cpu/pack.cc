@@ -7,10 +7,6 @@
 namespace rebased::kernels {
 namespace {
 
-constexpr int64_t kGroupBytes = kPackedGroup / 2;
-
-int64_t groups_of(int64_t I) { return (I + kPackedGroup - 1) / kPackedGroup; }
-
 // The element largest in magnitude; 0 for none, and when one is not finite.
 float extreme(const float* w, int64_t n) {
   float found = 0;
@@ -35,23 +31,24 @@ void pack_group_i4(int64_t n, const float* w, uint8_t* q, uint16_t* scale) {
     if (j >= n || step == 0) return 8;
     return static_cast<unsigned>(std::clamp(std::nearbyint(w[j] / step), -8.0f, 7.0f) + 8);
   };
-  for (int64_t j = 0; j < kGroupBytes; ++j) q[j] = static_cast<uint8_t>(nibble(j) | nibble(j + kGroupBytes) << 4);
+  for (int64_t j = 0; j < kPackedGroupBytes; ++j)
+    q[j] = static_cast<uint8_t>(nibble(j) | nibble(j + kPackedGroupBytes) << 4);
 }
 
 }  // namespace
 
 int64_t packed_row_bytes(Packing packing, int64_t I) noexcept {
   if (packing == Packing::kBF16) return 2 * I;
-  return packing == Packing::kI8 ? I : groups_of(I) * kGroupBytes;
+  return packing == Packing::kI8 ? I : packed_groups(I) * kPackedGroupBytes;
 }
 
 int64_t packed_scale_bytes(Packing packing, int64_t I) noexcept {
   if (packing == Packing::kBF16) return 0;
-  return packing == Packing::kI8 ? 4 : 2 * groups_of(I);
+  return packing == Packing::kI8 ? 4 : 2 * packed_groups(I);
 }
 
 void pack(Packing packing, int64_t O, int64_t I, const float* w, void* data, void* scales) noexcept {
-  const int64_t groups = groups_of(I);
+  const int64_t groups = packed_groups(I);
   for (int64_t o = 0; o < O; ++o, w += I) {
     if (packing == Packing::kBF16) {
       std::transform(w, w + I, static_cast<uint16_t*>(data) + o * I, f32_to_bf16);
@@ -60,7 +57,7 @@ void pack(Packing packing, int64_t O, int64_t I, const float* w, void* data, voi
     } else {
       for (int64_t g = 0; g < groups; ++g) {
         pack_group_i4(std::min(kPackedGroup, I - g * kPackedGroup), w + g * kPackedGroup,
-                      static_cast<uint8_t*>(data) + (o * groups + g) * kGroupBytes,
+                      static_cast<uint8_t*>(data) + (o * groups + g) * kPackedGroupBytes,
                       static_cast<uint16_t*>(scales) + o * groups + g);
       }
     }

@@ -33,11 +33,9 @@ struct PackedArgs {
   float* widened;       // a thread's weights of some outputs
 };
 
-constexpr int64_t kHalfGroup = kPackedGroup / 2;
+constexpr int64_t kHalfGroup = kPackedGroupBytes;
 constexpr int64_t kMostOutputs = 4;
 constexpr int64_t kBlock = int64_t{1} << 20;  // weights widened for one call of BLAS
-
-int64_t groups_of(int64_t I) { return (I + kPackedGroup - 1) / kPackedGroup; }
 
 }  // namespace
 }  // namespace rebased::kernels::cpu
@@ -87,7 +85,7 @@ struct GroupRow {
 };
 
 HWY_INLINE GroupRow group_row(const PackedMatrix& w, int64_t o) {
-  const int64_t groups = groups_of(w.I);
+  const int64_t groups = packed_groups(w.I);
   return {static_cast<const uint8_t*>(w.data) + o * groups * kHalfGroup,
           static_cast<const uint16_t*>(w.scales) + o * groups};
 }
@@ -138,7 +136,7 @@ HWY_INLINE float dot_groups(const PackedArgs& a, int64_t o) {
   const hn::Rebind<uint8_t, Tag> bytes;
   const auto mask = hn::Set(IntTag(), 15);
   const GroupRow row = group_row(a.w, o);
-  const int64_t groups = groups_of(a.w.I);
+  const int64_t groups = packed_groups(a.w.I);
   constexpr int64_t kSpan = 64;  // groups whose scales are widened together
   float scales[kSpan];
   Vec parts[kParts] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};

@@ -7,7 +7,7 @@
 namespace rebased::kernels::reference {
 
 void unpack(const PackedMatrix& matrix, double* w) noexcept {
-  const int64_t groups = (matrix.I + kPackedGroup - 1) / kPackedGroup;
+  const int64_t groups = packed_groups(matrix.I);
   for (int64_t o = 0; o < matrix.O; ++o) {
     for (int64_t i = 0; i < matrix.I; ++i) {
       double& value = w[o * matrix.I + i];
