@@ -71,29 +71,31 @@ HWY_INLINE void for_each_vector(int64_t n, const Body& body) {
 HWY_INLINE float sum_lanes(Vec v) { return hn::GetLane(hn::SumOfLanes(Tag(), v)); }
 HWY_INLINE float max_lanes(Vec v) { return hn::GetLane(hn::MaxOfLanes(Tag(), v)); }
 
+inline constexpr float kExpShift = 12582912.0f + 127.0f;  // 1.5 2^23: a sum with it is a whole number
+
 // exp(x) = 2^q exp(r) with |r| <= ln(2)/2: returns exp(r), to 1e-8 before rounding. x within the float range; NaN
-// stays.
-HWY_INLINE Vec exp_reduced(Tag d, Vec x, hn::Vec<IntTag>& q) {
-  q = hn::NearestInt(hn::Mul(x, hn::Set(d, 1.44269504f)));
-  const Vec qf = hn::ConvertTo(d, q);
-  Vec r = hn::NegMulAdd(qf, hn::Set(d, 0.693145751953125f), x);
-  r = hn::NegMulAdd(qf, hn::Set(d, 1.428606765330187e-6f), r);
+// stays. `shifted` is q + kExpShift, whose bits end in q + 127.
+HWY_INLINE Vec exp_reduced(Tag d, Vec x, Vec& shifted) {
+  const Vec shift = hn::Set(d, kExpShift);
+  shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), shift);
+  const Vec q = hn::Sub(shifted, shift);
+  Vec r = hn::NegMulAdd(q, hn::Set(d, 0.693145751953125f), x);
+  r = hn::NegMulAdd(q, hn::Set(d, 1.428606765330187e-6f), r);
   Vec p = hn::MulAdd(r, hn::Set(d, 0.001393364518f), hn::Set(d, 0.008363176671f));
   p = hn::MulAdd(p, r, hn::Set(d, 0.04166646496f));
   p = hn::MulAdd(p, r, hn::Set(d, 0.16666577f));
   p = hn::MulAdd(p, r, hn::Set(d, 0.5f));
-  return hn::Add(hn::MulAdd(hn::Mul(p, r), r, r), hn::Set(d, 1.0f));
+  const Vec one = hn::Set(d, 1.0f);
+  return hn::MulAdd(hn::MulAdd(p, r, one), r, one);
 }
 
 // exp for x <= 0, zero below the smallest normal float. NaN stays NaN (hwy's own Exp, and Max on some targets, lose
 // it).
 HWY_INLINE Vec exp_nonpositive(Tag d, Vec x) {
-  const Vec lowest = hn::Set(d, -87.0f);
-  const auto below = hn::Lt(x, lowest);
-  hn::Vec<IntTag> q;
-  const Vec y = exp_reduced(d, hn::IfThenElse(below, lowest, x), q);
-  const Vec scaled = hn::BitCast(d, hn::Add(hn::BitCast(IntTag(), y), hn::ShiftLeft<23>(q)));
-  return hn::IfThenZeroElse(below, scaled);
+  Vec shifted;
+  const Vec y = exp_reduced(d, x, shifted);
+  const Vec power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(IntTag(), shifted)));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.0f)), hn::Mul(y, power));
 }
 
 // exp for any x: infinity above the float range, zero below it, gradual in between, NaN stays NaN.
@@ -102,10 +104,11 @@ HWY_INLINE Vec exp_any(Tag d, Vec x) {
   const Vec highest = hn::Set(d, 89.0f);
   x = hn::IfThenElse(hn::Lt(x, lowest), lowest, x);
   x = hn::IfThenElse(hn::Gt(x, highest), highest, x);
-  hn::Vec<IntTag> q;
-  const Vec y = exp_reduced(d, x, q);
-  const auto half = hn::ShiftRight<1>(q);
+  Vec shifted;
+  const Vec y = exp_reduced(d, x, shifted);
   const auto bias = hn::Set(IntTag(), 127);
+  const auto q = hn::Sub(hn::BitCast(IntTag(), shifted), hn::BitCast(IntTag(), hn::Set(d, kExpShift)));
+  const auto half = hn::ShiftRight<1>(q);
   const Vec low = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(half, bias)));
   const Vec high = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(q, half), bias)));
   return hn::Mul(hn::Mul(y, low), high);

@@ -45,22 +45,29 @@ HWY_INLINE void register_tile(int64_t K, View left, const float* b, int64_t ldb,
 
 inline constexpr int64_t kTileRows = 8;
 
-// c[M, N] (+)= left[M, K] b[K, N]; M a multiple of kTileRows, N of kMaxLanes.
+// Columns n .. of kVectors vectors, all rows.
+template <int kVectors>
+HWY_INLINE void multiply_columns(int64_t M, int64_t K, View left, const float* b, int64_t ldb, bool add, float* c,
+                                 int64_t ldc) {
+  constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;  // at most 24 or 12 sums in 32 or 16 registers
+  int64_t m = 0;
+  for (; m + kRows <= M; m += kRows) {
+    register_tile<kRows, kVectors>(K, {left.a + m * left.row, left.row, left.column}, b, ldb, add, c + m * ldc, ldc);
+  }
+  for (; m < M; ++m) {
+    register_tile<1, kVectors>(K, {left.a + m * left.row, left.row, left.column}, b, ldb, add, c + m * ldc, ldc);
+  }
+}
+
+// c[M, N] (+)= left[M, K] b[K, N]; M best a multiple of kTileRows, N one of the lanes.
 HWY_INLINE void multiply(int64_t M, int64_t N, int64_t K, View left, const float* b, int64_t ldb, bool add, float* c,
                          int64_t ldc) {
-  constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;  // 16 or 8 sums in 32 or 16 registers
   const int64_t step = lane_count();
   int64_t n = 0;
-  for (; n + 2 * step <= N; n += 2 * step) {
-    for (int64_t m = 0; m < M; m += kRows) {
-      register_tile<kRows, 2>(K, {left.a + m * left.row, left.row, left.column}, b + n, ldb, add, c + m * ldc + n, ldc);
-    }
-  }
-  for (; n < N; n += step) {
-    for (int64_t m = 0; m < M; m += kRows) {
-      register_tile<kRows, 1>(K, {left.a + m * left.row, left.row, left.column}, b + n, ldb, add, c + m * ldc + n, ldc);
-    }
-  }
+  for (; n + 3 * step <= N && n + 4 * step != N; n += 3 * step)
+    multiply_columns<3>(M, K, left, b + n, ldb, add, c + n, ldc);
+  for (; n + 2 * step <= N; n += 2 * step) multiply_columns<2>(M, K, left, b + n, ldb, add, c + n, ldc);
+  for (; n < N; n += step) multiply_columns<1>(M, K, left, b + n, ldb, add, c + n, ldc);
 }
 
 }  // namespace rebased::kernels::cpu::HWY_NAMESPACE::lanes
