@@ -35,6 +35,7 @@ class Engine {
   virtual Value mul(const Value& a, const Value& b) = 0;
   virtual Value scale_shift(const Value& x, double scale, double shift) = 0;
   virtual Value unary(UnaryOp op, const Value& x) = 0;
+  virtual Value swiglu(const Value& x) = 0;
   virtual Value softmax(const Value& x) = 0;
   virtual Value sum_last(const Value& x) = 0;
   virtual Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) = 0;
@@ -42,6 +43,7 @@ class Engine {
   virtual Value reshape(const Value& x, const Shape& shape) = 0;
   virtual Value transpose(const Value& x) = 0;
   virtual Value slice(const Value& x, int dim, int64_t begin, int64_t length) = 0;
+  virtual std::vector<Value> split(const Value& x, int dim, std::span<const int64_t> lengths) = 0;
   virtual Value concat(std::span<const Value> parts, int dim) = 0;
   virtual Value select_rows(const Value& x, std::span<const int64_t> rows) = 0;
   virtual Value write_time(Value&& cache, const Value& x, int64_t at) = 0;

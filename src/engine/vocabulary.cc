@@ -122,6 +122,13 @@ Value unary(UnaryOp op, const Value& x) {
   return x.engine().unary(op, x);
 }
 
+Value swiglu(const Value& x) {
+  check_floating("swiglu", "x", x);
+  check_rank("swiglu", "x", x, 1);
+  if (x.size(-1) % 2 != 0) throw ShapeError("[swiglu] x: expected an even last dimension, found {}", x.shape().str());
+  return x.engine().swiglu(x);
+}
+
 Value softmax(const Value& x) {
   check_floating("softmax", "x", x);
   check_rank("softmax", "x", x, 1);
@@ -170,6 +177,20 @@ Value slice(const Value& x, int dim, int64_t begin, int64_t length) {
     throw ShapeError("[slice] {}..{} is outside dimension {} of {}", begin, begin + length, d, x.shape().str());
   }
   return x.engine().slice(x, d, begin, length);
+}
+
+std::vector<Value> split(const Value& x, int dim, std::span<const int64_t> lengths) {
+  const int d = dim < 0 ? dim + x.shape().rank() : dim;
+  check_dim("split", x, d);
+  int64_t sum = 0;
+  for (int64_t length : lengths) {
+    if (length < 0) throw ShapeError("[split] a part of length {}", length);
+    sum += length;
+  }
+  if (sum != x.size(d)) {
+    throw ShapeError("[split] parts of {} together for dimension {} of {}", sum, d, x.shape().str());
+  }
+  return x.engine().split(x, d, lengths);
 }
 
 Value concat(std::span<const Value> parts, int dim) {

@@ -77,6 +77,7 @@ Value add(const Value& a, const Value& b);
 Value mul(const Value& a, const Value& b);
 Value scale_shift(const Value& x, double scale, double shift = 0);  // scale x + shift
 Value unary(UnaryOp op, const Value& x);
+Value swiglu(const Value& x);    // [..., 2 C] -> [..., C]: rows [up | gate] -> up * silu(gate). arXiv:2002.05202
 Value softmax(const Value& x);   // over the last dimension
 Value sum_last(const Value& x);  // [..., C] -> [..., 1]
 // x [..., C]; gamma, beta, weight [C] or empty; biased variance
@@ -85,6 +86,8 @@ Value rms_norm(const Value& x, const Value& weight, double eps);
 Value reshape(const Value& x, const Shape& shape);  // same elements in the same order
 Value transpose(const Value& x);                    // [N, M] -> [M, N]
 Value slice(const Value& x, int dim, int64_t begin, int64_t length);
+// Consecutive slices, whose lengths add up to the dimension.
+std::vector<Value> split(const Value& x, int dim, std::span<const int64_t> lengths);
 Value concat(std::span<const Value> parts, int dim);
 Value select_rows(const Value& x, std::span<const int64_t> rows);  // of dimension 0, repeats allowed
 // cache [B, S, ...] with x [B, T, ...] written over slots at .. at+T; in place when the caller gives its only handle.

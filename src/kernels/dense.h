@@ -5,7 +5,7 @@
 namespace rebased::kernels {
 
 // The small dense operations of an inference engine, forward only, threaded over rows. y may be x (or a) for all but
-// linear, the feature maps and embedding, and b where it is as large as y. NaN in, NaN out.
+// linear, swiglu, the feature maps and embedding, and b where it is as large as y. NaN in, NaN out.
 
 enum class Unary : uint8_t { kSilu, kGelu, kRelu, kElu, kExp, kSquare, kTanh, kSigmoid };  // kGelu: exact, by erf
 
@@ -34,6 +34,9 @@ void scale_shift(int64_t n, const float* x, double scale, double shift, float* y
 
 void add(int64_t N, int64_t C, const float* a, const float* b, Broadcast how, float* y) noexcept;
 void mul(int64_t N, int64_t C, const float* a, const float* b, Broadcast how, float* y) noexcept;
+
+// Rows [up | gate] of 2 C -> rows of C: y = up * silu(gate). arXiv:2002.05202.
+void swiglu(int64_t N, int64_t C, const float* x, float* y) noexcept;
 
 void sum_rows(int64_t N, int64_t C, const float* x, float* y) noexcept;  // y[N] = sums over C
 
@@ -78,6 +81,7 @@ void taylor_features(int64_t N, int64_t D, bool packed, const double* x, double*
 void packed_squares(int64_t N, int64_t D, const double* x, double* y) noexcept;
 void embedding(int64_t N, int64_t C, const int64_t* ids, const double* table, double* y) noexcept;
 void dropout(int64_t n, uint64_t key, double p, const double* x, double* y) noexcept;
+void swiglu(int64_t N, int64_t C, const double* x, double* y) noexcept;
 void sum_rows(int64_t N, int64_t C, const double* x, double* y) noexcept;
 void long_conv(int64_t B, int64_t T, int64_t C, int64_t L, const double* x, const double* filter, double* y) noexcept;
 }  // namespace reference

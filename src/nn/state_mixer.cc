@@ -38,16 +38,11 @@ class Glu : public StateMixer {
 class SwiGlu : public StateMixer {
  public:
   SwiGlu(const Scope& scope, int64_t C, int64_t hidden)
-      : hidden_(hidden),
-        fc1_(scope.child("fc1"), C, 2 * hidden, false),
+      : fc1_(scope.child("fc1"), C, 2 * hidden, false),
         fc2_(scope.child("fc2"), hidden, C, false, scope.residual_std()) {}
-  Value forward(const Value& x) const override {
-    const Value both = fc1_(x);
-    return fc2_(mul(slice(both, 2, 0, hidden_), unary(UnaryOp::kSilu, slice(both, 2, hidden_, hidden_))));
-  }
+  Value forward(const Value& x) const override { return fc2_(swiglu(fc1_(x))); }
 
  private:
-  int64_t hidden_;
   Linear fc1_, fc2_;
 };
 

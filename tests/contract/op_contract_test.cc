@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 #include "contract/op_rows.h"
@@ -196,6 +197,16 @@ const Refusal kRefusals[] = {
        rms_norm(normal(e, {2, 5}), normal(e, {4}), 1e-5);
      },
      {"[rms_norm] weight", "[4]"}},
+    {"SwigluOdd",
+     [](Engine& e) {
+       swiglu(normal(e, {2, 5}));
+     },
+     {"[swiglu] x", "[2, 5]"}},
+    {"SplitLengths",
+     [](Engine& e) {
+       split(normal(e, {2, 5}), 1, std::array<int64_t, 2>{2, 2});
+     },
+     {"[split]", "4", "[2, 5]"}},
     {"ReshapeCount",
      [](Engine& e) {
        reshape(normal(e, {2, 5}), Shape({3, 4}));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "engine/vocabulary.h"
 
 namespace rebased::testing {
@@ -69,6 +71,8 @@ void add_elementwise(Rows& rows) {
     rows.add(fmt::format("unary_{}", name), one, [op = op](Operands x) { return unary(op, scale_shift(x[0], 3)); });
   }
   rows.add("scale_shift", one, [](Operands x) { return scale_shift(x[0], -1.5, 0.25); });
+  rows.add("swiglu", {{Shape({3, 2})}, {Shape({2, 5, 66})}, {Shape({40})}},
+           [](Operands x) { return swiglu(scale_shift(x[0], 3)); });
   rows.add("softmax", one, [](Operands x) { return softmax(scale_shift(x[0], 5)); });
   rows.add("sum_last", one, [](Operands x) { return sum_last(x[0]); });
   rows.add("dropout", one, [](Operands x) { return dropout(x[0], 0.3, 11); });
@@ -100,6 +104,15 @@ void add_movement(Rows& rows) {
   }
   rows.add("slice_time", cube, [](Operands x) { return slice(x[0], 1, 1, 2); });
   rows.add("slice_last", cube, [](Operands x) { return slice(x[0], -1, 1, 1); });
+  rows.add("split_time", cube, [](Operands x) {
+    const std::vector<Value> parts = split(x[0], 1, std::array<int64_t, 2>{1, x[0].size(1) - 1});
+    return concat(std::array{parts[1], scale_shift(parts[0], 2)}, 1);
+  });
+  rows.add("split_last", {{Shape({2, 3, 6})}, {Shape({5, 34})}}, [](Operands x) {
+    const int64_t half = x[0].size(-1) / 2;
+    const std::vector<Value> parts = split(x[0], -1, std::array{half, half});
+    return mul(parts[0], parts[1]);
+  });
   rows.add("slice_nothing", cube, [](Operands x) { return slice(x[0], 1, 3, 0); }).gradient = false;
   rows.add("select_rows", cube, [](Operands x) {
     return select_rows(x[0], std::vector<int64_t>{0, x[0].size(0) - 1, 0});

@@ -133,6 +133,16 @@ Value CpuEngine::slice(const Value& x, int dim, int64_t begin, int64_t length) {
   return result;
 }
 
+std::vector<Value> CpuEngine::split(const Value& x, int dim, std::span<const int64_t> lengths) {
+  std::vector<Value> parts;
+  int64_t begin = 0;
+  for (int64_t length : lengths) {
+    parts.push_back(slice(x, dim, begin, length));
+    begin += length;
+  }
+  return parts;
+}
+
 Value CpuEngine::concat(std::span<const Value> parts, int dim) {
   int64_t total = 0;
   for (const Value& part : parts) total += part.size(dim);

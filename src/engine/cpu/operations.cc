@@ -88,6 +88,12 @@ Value CpuEngine::unary(UnaryOp op, const Value& x) {
   return y;
 }
 
+Value CpuEngine::swiglu(const Value& x) {
+  Value y = make(x.shape().with(-1, channels(x) / 2));
+  cpu::swiglu(rows(x), channels(y), floats(x), mutable_floats(y));
+  return y;
+}
+
 Value CpuEngine::softmax(const Value& x) {
   Value y = make(x.shape());
   cpu::softmax(rows(x), channels(x), floats(x), mutable_floats(y));

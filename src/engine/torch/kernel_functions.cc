@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dense.h"
+#include "kernels/dense_grad.h"
 #include "kernels/linear_attention.h"
 #include "kernels/quadratic_attention.h"
 #include "kernels/short_conv.h"
@@ -270,6 +271,96 @@ class ShortConvFunction : public Function<ShortConvFunction> {
   }
 };
 
+// Both norms; rms_norm has no shift.
+class NormFunction : public Function<NormFunction> {
+ public:
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const MaybeTensor& gain_in,
+                        const MaybeTensor& shift_in, double eps, bool centred) {
+    const Tensor x = dense(x_in), gain = dense(or_undefined(gain_in)), shift = dense(or_undefined(shift_in));
+    const Tensor y = torch::empty_like(x);
+    const int64_t C = x.size(-1), N = C > 0 ? x.numel() / C : 0;
+    if (centred) {
+      cpu::layer_norm(N, C, data(x), data(gain), data(shift), eps, mutable_data(y));
+    } else {
+      cpu::rms_norm(N, C, data(x), data(gain), eps, mutable_data(y));
+    }
+    ctx->save_for_backward({x, gain, shift});
+    ctx->saved_data["eps"] = eps;
+    ctx->saved_data["centred"] = centred;
+    return y;
+  }
+
+  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
+    const bool centred = ctx->saved_data["centred"].toBool();
+    refuse_double_backward(centred ? "layer_norm" : "rms_norm");
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0], &gain = saved[1], &shift = saved[2];
+    const Tensor dy = dense(grads[0]), dx = torch::empty_like(x);
+    const Tensor d_gain = empty_like_or_none(gain), d_shift = empty_like_or_none(shift);
+    kernels::NormGradArgs<float> args;
+    args.C = x.size(-1);
+    args.N = args.C > 0 ? x.numel() / args.C : 0;
+    args.x = data(x);
+    args.gain = data(gain);
+    args.eps = ctx->saved_data["eps"].toDouble();
+    args.dy = data(dy);
+    args.dx = mutable_data(dx);
+    args.d_gain = mutable_data(d_gain);
+    args.d_shift = mutable_data(d_shift);
+    const Tensor work = scratch(cpu::norm_grad_scratch(args));
+    args.scratch = mutable_data(work);
+    centred ? cpu::layer_norm_grad(args) : cpu::rms_norm_grad(args);
+    return {dx, d_gain, d_shift, Tensor(), Tensor()};
+  }
+};
+
+class SwigluFunction : public Function<SwigluFunction> {
+ public:
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in) {
+    const Tensor x = dense(x_in);
+    std::vector<int64_t> sizes = x.sizes().vec();
+    const int64_t C = sizes.back() /= 2;
+    const Tensor y = torch::empty(sizes, x.options());
+    cpu::swiglu(C > 0 ? y.numel() / C : 0, C, data(x), mutable_data(y));
+    ctx->save_for_backward({x});
+    return y;
+  }
+
+  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
+    refuse_double_backward("swiglu");
+    const Tensor x = ctx->get_saved_variables()[0], dy = dense(grads[0]), dx = torch::empty_like(x);
+    const int64_t C = dy.size(-1);
+    cpu::swiglu_grad(C > 0 ? dy.numel() / C : 0, C, data(x), data(dy), mutable_data(dx));
+    return {dx};
+  }
+};
+
+class RopeFunction : public Function<RopeFunction> {
+ public:
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& positions, int64_t rotary, double base) {
+    ctx->save_for_backward({positions});
+    ctx->saved_data["rotary"] = rotary;
+    ctx->saved_data["base"] = base;
+    return rotated(x, dense(positions), rotary, base);
+  }
+
+  // A rotation's gradient is the rotation backwards: by the positions' negatives.
+  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
+    refuse_double_backward("rope");
+    const Tensor back = ctx->get_saved_variables()[0].neg();
+    return {rotated(grads[0], back, ctx->saved_data["rotary"].toInt(), ctx->saved_data["base"].toDouble()), Tensor(),
+            Tensor(), Tensor()};
+  }
+
+ private:
+  static Tensor rotated(const Tensor& x_in, const Tensor& positions, int64_t rotary, double base) {
+    const Tensor x = dense(x_in), y = torch::empty_like(x);
+    cpu::rope(x.size(0), x.size(1), x.size(2), x.size(3), rotary, base, positions.data_ptr<int64_t>(), data(x),
+              mutable_data(y));
+    return y;
+  }
+};
+
 class DropoutFunction : public Function<DropoutFunction> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& x_in, double p, int64_t key) {
@@ -344,6 +435,20 @@ Tensor short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, bool sil
   if (state != nullptr) *state = out[1];
   return out[0];
 }
+
+Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
+  return NormFunction::apply(x, maybe(gamma), maybe(beta), eps, true);
+}
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  return NormFunction::apply(x, maybe(weight), MaybeTensor(), eps, false);
+}
+
+Tensor rope(const Tensor& x, const Tensor& positions, const RopeOptions& options) {
+  return RopeFunction::apply(x, positions, options.rotary, options.base);
+}
+
+Tensor swiglu(const Tensor& x) { return SwigluFunction::apply(x); }
 
 Tensor dropout(const Tensor& x, double p, uint64_t key) {
   return DropoutFunction::apply(x, p, static_cast<int64_t>(key));

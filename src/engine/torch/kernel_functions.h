@@ -21,6 +21,12 @@ torch::Tensor softmax_attention(const torch::Tensor& q, const torch::Tensor& k, 
                                 const AttentionOptions& options);
 torch::Tensor short_conv(const torch::Tensor& x, const torch::Tensor& w, const torch::Tensor& bias, bool silu,
                          torch::Tensor* state);
+// gamma, beta, weight may be undefined.
+torch::Tensor layer_norm(const torch::Tensor& x, const torch::Tensor& gamma, const torch::Tensor& beta, double eps);
+torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, double eps);
+torch::Tensor swiglu(const torch::Tensor& x);
+// x [B, T, H, D], positions [B, T] i64
+torch::Tensor rope(const torch::Tensor& x, const torch::Tensor& positions, const RopeOptions& options);
 torch::Tensor dropout(const torch::Tensor& x, double p, uint64_t key);
 
 // {loss, nll [N], best [N]}; the gradients are formed with the loss and scaled in the backward.

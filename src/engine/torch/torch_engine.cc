@@ -165,15 +165,23 @@ Value TorchEngine::unary(UnaryOp op, const Value& value) {
   throw DeviceError("unknown unary operation");
 }
 
+Value TorchEngine::swiglu(const Value& x) {
+  if (uses_kernels(x)) return wrap(kernel_functions::swiglu(tensor_of(x)));
+  const std::vector<Tensor> halves = torch::chunk(tensor_of(x), 2, -1);
+  return wrap(halves[0] * torch::silu(halves[1]));
+}
+
 Value TorchEngine::softmax(const Value& x) { return wrap(torch::softmax(tensor_of(x), -1)); }
 Value TorchEngine::sum_last(const Value& x) { return wrap(tensor_of(x).sum(-1, true)); }
 
 Value TorchEngine::layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) {
+  if (uses_kernels(x)) return wrap(kernel_functions::layer_norm(tensor_of(x), tensor_of(gamma), tensor_of(beta), eps));
   return wrap(torch::layer_norm(tensor_of(x), {x.size(-1)}, tensor_of(gamma), tensor_of(beta), eps));
 }
 
 Value TorchEngine::rms_norm(const Value& value, const Value& weight, double eps) {
   const Tensor x = tensor_of(value);
+  if (uses_kernels(value)) return wrap(kernel_functions::rms_norm(x, tensor_of(weight), eps));
   const Tensor y = x * torch::rsqrt(x.square().mean(-1, true) + eps);
   return wrap(weight ? y * tensor_of(weight) : y);
 }
@@ -183,6 +191,14 @@ Value TorchEngine::transpose(const Value& x) { return wrap(tensor_of(x).t()); }
 
 Value TorchEngine::slice(const Value& x, int dim, int64_t begin, int64_t length) {
   return wrap(tensor_of(x).narrow(dim, begin, length));
+}
+
+std::vector<Value> TorchEngine::split(const Value& x, int dim, std::span<const int64_t> lengths) {
+  std::vector<Value> parts;
+  for (const Tensor& part : tensor_of(x).split_with_sizes({lengths.data(), lengths.size()}, dim)) {
+    parts.push_back(wrap(part));
+  }
+  return parts;
 }
 
 Value TorchEngine::concat(std::span<const Value> parts, int dim) {
@@ -209,6 +225,7 @@ Value TorchEngine::dropout(const Value& x, double p, uint64_t key) {
 
 Value TorchEngine::rope(const Value& value, const Value& positions, const RopeOptions& options) {
   const Tensor x = tensor_of(value);
+  if (uses_kernels(value)) return wrap(kernel_functions::rope(x, tensor_of(positions), options));
   const int64_t half = options.rotary / 2, D = value.size(3);
   const auto f64 = torch::TensorOptions().dtype(torch::kFloat64).device(device_);
   const Tensor frequency =

@@ -30,6 +30,7 @@ class TorchEngine : public Engine {
   Value mul(const Value& a, const Value& b) override;
   Value scale_shift(const Value& x, double scale, double shift) override;
   Value unary(UnaryOp op, const Value& x) override;
+  Value swiglu(const Value& x) override;
   Value softmax(const Value& x) override;
   Value sum_last(const Value& x) override;
   Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) override;
@@ -37,6 +38,7 @@ class TorchEngine : public Engine {
   Value reshape(const Value& x, const Shape& shape) override;
   Value transpose(const Value& x) override;
   Value slice(const Value& x, int dim, int64_t begin, int64_t length) override;
+  std::vector<Value> split(const Value& x, int dim, std::span<const int64_t> lengths) override;
   Value concat(std::span<const Value> parts, int dim) override;
   Value select_rows(const Value& x, std::span<const int64_t> rows) override;
   Value write_time(Value&& cache, const Value& x, int64_t at) override;

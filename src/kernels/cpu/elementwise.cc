@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "base/threads.h"
 #include "kernels/dense.h"
+#include "kernels/dense_grad.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cc"
@@ -30,6 +31,12 @@ struct BinaryArgs {
   const float* b;
   Broadcast how;
   float* y;
+};
+struct SwigluArgs {
+  int64_t C;
+  const float* x;   // [N, 2 C]
+  const float* dy;  // [N, C], for the gradient
+  float* out;       // y [N, C] or dx [N, 2 C]
 };
 struct DropoutArgs {
   uint32_t key_low;
@@ -157,6 +164,31 @@ void binary_rows(const BinaryArgs& a, int64_t begin, int64_t end) {
 void add_rows(const BinaryArgs& a, int64_t begin, int64_t end) { binary_rows<false>(a, begin, end); }
 void mul_rows(const BinaryArgs& a, int64_t begin, int64_t end) { binary_rows<true>(a, begin, end); }
 
+void swiglu_rows(const SwigluArgs& a, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; ++n) {
+    const float *up = a.x + n * 2 * a.C, *gate = up + a.C;
+    float* y = a.out + n * a.C;
+    for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR {
+      at.store(hn::Mul(at.load(up + c), apply<Unary::kSilu>(Tag(), at.load(gate + c))), y + c);
+    });
+  }
+}
+
+void swiglu_grad_rows(const SwigluArgs& a, int64_t begin, int64_t end) {
+  const Vec one = hn::Set(Tag(), 1.0f);
+  for (int64_t n = begin; n < end; ++n) {
+    const float *up = a.x + n * 2 * a.C, *gate = up + a.C, *dy = a.dy + n * a.C;
+    float *d_up = a.out + n * 2 * a.C, *d_gate = d_up + a.C;
+    for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR {
+      const Vec g = at.load(gate + c), s = sigmoid(Tag(), g), slope = hn::Mul(at.load(dy + c), s);
+      const Vec bend = hn::MulAdd(g, hn::Sub(one, s), one);
+      const Vec by_gate = hn::Mul(hn::Mul(slope, at.load(up + c)), bend);
+      at.store(hn::Mul(slope, g), d_up + c);
+      at.store(by_gate, d_gate + c);
+    });
+  }
+}
+
 // Elements [begin, end) of one stretch of 2^32.
 void dropout_range(const DropoutArgs& a, int64_t begin, int64_t end) {
   const Tag d;
@@ -190,11 +222,14 @@ HWY_EXPORT(unary_dispatch);
 HWY_EXPORT(scale_shift_range);
 HWY_EXPORT(add_rows);
 HWY_EXPORT(mul_rows);
+HWY_EXPORT(swiglu_rows);
+HWY_EXPORT(swiglu_grad_rows);
 HWY_EXPORT(dropout_range);
 
 constexpr int64_t kGrain = 16384;  // elements worth a thread
 
-void over_rows(int64_t N, const BinaryArgs& args, void (*rows)(const BinaryArgs&, int64_t, int64_t)) {
+template <class Args>
+void over_rows(int64_t N, const Args& args, void (*rows)(const Args&, int64_t, int64_t)) {
   auto body = [&args, rows](int64_t begin, int64_t end) { rows(args, begin, end); };
   parallel_for(N, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, args.C)), std::ref(body));
 }
@@ -215,12 +250,20 @@ void scale_shift(int64_t n, const float* x, double scale, double shift, float* y
 
 void add(int64_t N, int64_t C, const float* a, const float* b, Broadcast how, float* y) noexcept {
   const bool same = how == Broadcast::kSame;
-  over_rows(same ? N * C : N, {same ? 1 : C, a, b, how, y}, HWY_DYNAMIC_DISPATCH(add_rows));
+  over_rows<BinaryArgs>(same ? N * C : N, {same ? 1 : C, a, b, how, y}, HWY_DYNAMIC_DISPATCH(add_rows));
 }
 
 void mul(int64_t N, int64_t C, const float* a, const float* b, Broadcast how, float* y) noexcept {
   const bool same = how == Broadcast::kSame;
-  over_rows(same ? N * C : N, {same ? 1 : C, a, b, how, y}, HWY_DYNAMIC_DISPATCH(mul_rows));
+  over_rows<BinaryArgs>(same ? N * C : N, {same ? 1 : C, a, b, how, y}, HWY_DYNAMIC_DISPATCH(mul_rows));
+}
+
+void swiglu(int64_t N, int64_t C, const float* x, float* y) noexcept {
+  over_rows<SwigluArgs>(N, {C, x, nullptr, y}, HWY_DYNAMIC_DISPATCH(swiglu_rows));
+}
+
+void swiglu_grad(int64_t N, int64_t C, const float* x, const float* dy, float* dx) noexcept {
+  over_rows<SwigluArgs>(N, {C, x, dy, dx}, HWY_DYNAMIC_DISPATCH(swiglu_grad_rows));
 }
 
 void dropout(int64_t n, uint64_t key, double p, const float* x, float* y) noexcept {

@@ -12,6 +12,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
+#include "kernels/cpu/norm_rows-inl.h"
 
 #ifndef REBASED_KERNELS_CPU_NORM_ARGS
 #define REBASED_KERNELS_CPU_NORM_ARGS
@@ -34,24 +35,6 @@ namespace rebased::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
 using namespace lanes;  // NOLINT
-
-HWY_INLINE float mean_of(const float* x, int64_t C) {
-  Vec sum = hn::Zero(Tag());
-  for_each_vector(C, [&](int64_t c, auto at) HWY_ATTR { sum = hn::Add(sum, at.load(x + c)); });
-  return sum_lanes(sum) / static_cast<float>(C);
-}
-
-// Mean of (x - center)^2 over a row.
-HWY_INLINE float mean_square(const float* x, int64_t C, float center) {
-  const Tag d;
-  Vec sum = hn::Zero(d);
-  const Vec mid = hn::Set(d, center);
-  for_each_vector(C, [&](int64_t c, auto at) HWY_ATTR {
-    const Vec off = at.keep(hn::Sub(at.load(x + c), mid));
-    sum = hn::MulAdd(off, off, sum);
-  });
-  return sum_lanes(sum) / static_cast<float>(C);
-}
 
 // y = (x - center) * factor, then gain and shift where given.
 HWY_INLINE void normalise_row(const NormArgs& a, const float* x, float center, float factor, float* y) {

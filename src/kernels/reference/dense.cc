@@ -76,6 +76,12 @@ int64_t operand(Broadcast how, int64_t n, int64_t c, int64_t C) {
 
 }  // namespace
 
+void swiglu(int64_t N, int64_t C, const double* x, double* y) noexcept {
+  for (int64_t n = 0; n < N; ++n, x += 2 * C, y += C) {
+    for (int64_t c = 0; c < C; ++c) y[c] = x[c] * x[C + c] / (1 + std::exp(-x[C + c]));
+  }
+}
+
 void unary(Unary op, int64_t n, const double* x, double* y) noexcept {
   for (int64_t i = 0; i < n; ++i) y[i] = apply(op, x[i]);
 }

@@ -1,5 +1,6 @@
 #include "nn/mixers/base_conv.h"
 
+#include <array>
 #include <cmath>
 #include <numbers>
 
@@ -116,8 +117,8 @@ Value BaseConvMixer::convolved(const Value& u, MixerState* state) const {
 MixerOutput BaseConvMixer::run(const Value& x, const Context&, MixerState* state) {
   const Value projected = in_proj_(x);
   if (options_.form == "gated") {
-    const Value u1 = slice(projected, 2, 0, channels_), u2 = slice(projected, 2, channels_, channels_);
-    return {out_proj_(mul(convolved(u1, state), u2)), {}};
+    const std::vector<Value> halves = split(projected, 2, std::array{channels_, channels_});
+    return {out_proj_(mul(convolved(halves[0], state), halves[1])), {}};
   }
   Value conv = convolved(x, state), gate = projected;
   if (options_.use_act) {

@@ -1,5 +1,6 @@
 #include "nn/mixers/softmax_mixer.h"
 
+#include <array>
 #include <cmath>
 
 #include "base/error.h"
@@ -50,10 +51,9 @@ Value SoftmaxMixer::rotated(const Value& x, const Value& positions) const {
 MixerOutput SoftmaxMixer::run(const Value& x, const Context& ctx, MixerState* state) {
   const int64_t B = x.size(0), T = x.size(1), q_width = options_.num_heads * head_dim_,
                 kv_width = kv_heads_ * head_dim_;
-  const Value qkv = wqkv_(x);
-  Value q = split_heads(slice(qkv, 2, 0, q_width), options_.num_heads);
-  Value k = split_heads(slice(qkv, 2, q_width, kv_width), kv_heads_);
-  Value v = split_heads(slice(qkv, 2, q_width + kv_width, kv_width), kv_heads_);
+  const std::vector<Value> qkv = split(wqkv_(x), 2, std::array{q_width, kv_width, kv_width});
+  Value q = split_heads(qkv[0], options_.num_heads), k = split_heads(qkv[1], kv_heads_),
+        v = split_heads(qkv[2], kv_heads_);
   if (options_.qk_norm) {
     q = norm_q_(q);
     k = norm_k_(k);

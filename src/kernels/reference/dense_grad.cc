@@ -1,0 +1,49 @@
+#include "kernels/dense_grad.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace rebased::kernels::reference {
+namespace {
+
+// With u = (x - mean) / sqrt(mean square + eps) and g = dy * gain:
+//   dx = (g - mean(g) - u mean(g u)) / sqrt(..),  d_gain = sum dy u,  d_shift = sum dy;
+// without centering the term mean(g) is absent.
+void norm_grad(const NormGradArgs<double>& a, bool centred) {
+  const auto C = static_cast<double>(a.C);
+  if (a.d_gain) std::fill_n(a.d_gain, a.C, 0.0);
+  if (a.d_shift) std::fill_n(a.d_shift, a.C, 0.0);
+  for (int64_t n = 0; n < a.N; ++n) {
+    const double *x = a.x + n * a.C, *dy = a.dy + n * a.C;
+    double mean = 0, square = 0, mean_g = 0, mean_gu = 0;
+    for (int64_t c = 0; centred && c < a.C; ++c) mean += x[c] / C;
+    for (int64_t c = 0; c < a.C; ++c) square += (x[c] - mean) * (x[c] - mean) / C;
+    const double factor = 1 / std::sqrt(square + a.eps);
+    auto u = [&](int64_t c) { return (x[c] - mean) * factor; };
+    auto g = [&](int64_t c) { return dy[c] * (a.gain ? a.gain[c] : 1); };
+    for (int64_t c = 0; c < a.C; ++c) {
+      if (centred) mean_g += g(c) / C;
+      mean_gu += g(c) * u(c) / C;
+      if (a.d_gain) a.d_gain[c] += dy[c] * u(c);
+      if (a.d_shift) a.d_shift[c] += dy[c];
+    }
+    for (int64_t c = 0; c < a.C; ++c) a.dx[n * a.C + c] = factor * (g(c) - mean_g - u(c) * mean_gu);
+  }
+}
+
+}  // namespace
+
+void swiglu_grad(int64_t N, int64_t C, const double* x, const double* dy, double* dx) noexcept {
+  for (int64_t n = 0; n < N; ++n, x += 2 * C, dy += C, dx += 2 * C) {
+    for (int64_t c = 0; c < C; ++c) {
+      const double up = x[c], gate = x[C + c], sigmoid = 1 / (1 + std::exp(-gate));
+      dx[c] = dy[c] * gate * sigmoid;
+      dx[C + c] = dy[c] * up * sigmoid * (1 + gate * (1 - sigmoid));
+    }
+  }
+}
+
+void layer_norm_grad(const NormGradArgs<double>& args) noexcept { norm_grad(args, true); }
+void rms_norm_grad(const NormGradArgs<double>& args) noexcept { norm_grad(args, false); }
+
+}  // namespace rebased::kernels::reference

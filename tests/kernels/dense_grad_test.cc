@@ -1,0 +1,184 @@
+#include "kernels/dense_grad.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "kernels/dense.h"
+#include "kernels/kernel_buffers.h"
+
+namespace rebased::kernels {
+namespace {
+
+constexpr double kEps = 0x1p-24;
+
+struct Case {
+  int64_t N, C;
+  bool layer;  // layer_norm; otherwise rms_norm
+  bool gain, d_gain, d_shift;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (int64_t C = 1; C <= 35; ++C) all.push_back({3, C, C % 2 == 0, C % 3 != 0, C % 5 != 0, C % 7 != 0});
+  for (bool layer : {false, true}) {
+    all.push_back({200, 48, layer, true, true, layer});  // several blocks of rows, several threads
+    all.push_back({1000, 33, layer, false, true, layer});
+  }
+  return all;
+}
+
+template <class Real>
+NormGradArgs<Real> sized(const Case& c) {
+  NormGradArgs<Real> args;
+  args.N = c.N, args.C = c.C, args.eps = 0.5;
+  return args;
+}
+
+struct Doubles {
+  explicit Doubles(const Case& c)
+      : dx(static_cast<size_t>(c.N * c.C)), d_gain(static_cast<size_t>(c.C)), d_shift(static_cast<size_t>(c.C)) {}
+  std::vector<double> dx, d_gain, d_shift;
+};
+
+Doubles oracle(const Case& c, const std::vector<double>& x, const std::vector<double>& gain,
+               const std::vector<double>& dy) {
+  Doubles out(c);
+  NormGradArgs<double> args = sized<double>(c);
+  args.x = x.data(), args.gain = c.gain ? gain.data() : nullptr, args.dy = dy.data();
+  args.dx = out.dx.data();
+  args.d_gain = c.d_gain ? out.d_gain.data() : nullptr;
+  args.d_shift = c.layer && c.d_shift ? out.d_shift.data() : nullptr;
+  c.layer ? reference::layer_norm_grad(args) : reference::rms_norm_grad(args);
+  return out;
+}
+
+void expect_case(const Case& c) {
+  SCOPED_TRACE(testing::Message() << "N " << c.N << " C " << c.C << " layer " << c.layer);
+  const Buffer<float> x = random_buffer(c.N * c.C, 1), gain = random_buffer(c.C, 2);
+  Buffer<float> slopes = random_buffer(c.N * c.C, 3), d_gain(c.C), d_shift(c.C);
+  const Doubles want = oracle(c, x.doubles(), gain.doubles(), slopes.doubles());
+  NormGradArgs<float> args = sized<float>(c);
+  args.x = x.data(), args.gain = c.gain ? gain.data() : nullptr;
+  args.dy = args.dx = slopes.data();
+  args.d_gain = c.d_gain ? d_gain.data() : nullptr;
+  args.d_shift = c.layer && c.d_shift ? d_shift.data() : nullptr;
+  Buffer<float> scratch(cpu::norm_grad_scratch(args));
+  args.scratch = scratch.data();
+  c.layer ? cpu::layer_norm_grad(args) : cpu::rms_norm_grad(args);
+  // eps keeps the deviation above 0.7; sums of C or N products of normal numbers, taken in blocks of 64.
+  expect_near(slopes, want.dx, 16 * kEps, 400 * kEps, "dx");
+  const double over_rows = 40 * kEps * static_cast<double>(64 + c.N / 64);
+  if (args.d_gain) expect_near(d_gain, want.d_gain, 16 * kEps, over_rows, "d_gain");
+  if (args.d_shift) expect_near(d_shift, want.d_shift, 16 * kEps, over_rows, "d_shift");
+}
+
+TEST(NormGrad, MatchesTheReferenceInPlace) {
+  for_each_target([] {
+    for (const Case& c : cases()) expect_case(c);
+  });
+}
+
+TEST(NormGrad, MatchesTheReferenceOnEveryThreadCount) {
+  for_each_thread_count([] {
+    for (const Case& c : cases()) expect_case(c);
+  });
+}
+
+// <dy, y> for the norm of x.
+double weighted_output(const Case& c, const std::vector<double>& x, const std::vector<double>& gain,
+                       const std::vector<double>& shift, const std::vector<double>& dy) {
+  std::vector<double> y(x.size());
+  if (c.layer) {
+    reference::layer_norm(c.N, c.C, x.data(), gain.data(), shift.data(), 0.5, y.data());
+  } else {
+    reference::rms_norm(c.N, c.C, x.data(), gain.data(), 0.5, y.data());
+  }
+  double sum = 0;
+  for (size_t i = 0; i < y.size(); ++i) sum += y[i] * dy[i];
+  return sum;
+}
+
+void expect_slopes(std::vector<double>& values, const std::vector<double>& slopes, const char* what,
+                   const std::function<double()>& f) {
+  constexpr double kStep = 1e-5;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double at = values[i];
+    values[i] = at + kStep;
+    const double above = f();
+    values[i] = at - kStep;
+    const double below = f();
+    values[i] = at;
+    EXPECT_NEAR(slopes[i], (above - below) / (2 * kStep), 1e-7) << what << " at " << i;
+  }
+}
+
+TEST(NormGrad, ReferenceMatchesFiniteDifferences) {
+  for (bool layer : {false, true}) {
+    const Case c{3, 7, layer, true, true, layer};
+    std::vector<double> x = random_doubles(21, 1), gain = random_doubles(7, 2), shift = random_doubles(7, 3);
+    const std::vector<double> dy = random_doubles(21, 4);
+    const Doubles got = oracle(c, x, gain, dy);
+    const auto f = [&] { return weighted_output(c, x, gain, shift, dy); };
+    expect_slopes(x, got.dx, "dx", f);
+    expect_slopes(gain, got.d_gain, "d_gain", f);
+    if (layer) expect_slopes(shift, got.d_shift, "d_shift", f);
+  }
+}
+
+TEST(NormGrad, NanStaysInItsRow) {
+  const Case c{2, 5, true, false, false, false};
+  Buffer<float> x = random_buffer(10, 1), slopes = random_buffer(10, 2);
+  x[7] = std::numeric_limits<float>::quiet_NaN();
+  NormGradArgs<float> args = sized<float>(c);
+  args.x = x.data(), args.dy = args.dx = slopes.data();
+  Buffer<float> scratch(cpu::norm_grad_scratch(args));
+  args.scratch = scratch.data();
+  cpu::layer_norm_grad(args);
+  for (int64_t i = 0; i < 10; ++i) EXPECT_EQ(std::isnan(slopes[i]), i >= 5) << i;
+}
+
+TEST(SwigluGrad, MatchesTheReferenceInPlace) {
+  for_each_target([] {
+    for (int64_t C = 1; C <= 35; ++C) {
+      for (double scale : {1.0, 8.0}) {
+        Buffer<float> x = random_buffer(6 * C, 1, scale);
+        const Buffer<float> dy = random_buffer(3 * C, 2);
+        std::vector<double> y_want(static_cast<size_t>(3 * C)), dx_want(static_cast<size_t>(6 * C));
+        reference::swiglu(3, C, x.doubles().data(), y_want.data());
+        reference::swiglu_grad(3, C, x.doubles().data(), dy.doubles().data(), dx_want.data());
+        Buffer<float> y(3 * C);
+        cpu::swiglu(3, C, x.data(), y.data());
+        cpu::swiglu_grad(3, C, x.data(), dy.data(), x.data());
+        expect_near(y, y_want, 16 * kEps, 1e-37, "swiglu");
+        // 1 + gate (1 - sigmoid) may cancel to nothing: its error is that of its terms, below 2, times dy and up.
+        expect_near(x, dx_want, 16 * kEps, 200 * scale * kEps, "dx");
+      }
+    }
+  });
+}
+
+TEST(SwigluGrad, ReferenceMatchesFiniteDifferences) {
+  std::vector<double> x = random_doubles(2 * 6, 1, 2), slopes(x.size());
+  const std::vector<double> dy = random_doubles(6, 2);
+  reference::swiglu_grad(2, 3, x.data(), dy.data(), slopes.data());
+  expect_slopes(x, slopes, "dx", [&] {
+    std::vector<double> y(6);
+    reference::swiglu(2, 3, x.data(), y.data());
+    double sum = 0;
+    for (size_t i = 0; i < y.size(); ++i) sum += y[i] * dy[i];
+    return sum;
+  });
+}
+
+TEST(SwigluGrad, LargeGatesStayFinite) {
+  std::vector<float> x{2, 3, 100, -100}, dx(4), y(2);
+  const std::vector<float> dy{1, 1};
+  cpu::swiglu(1, 2, x.data(), y.data());
+  cpu::swiglu_grad(1, 2, x.data(), dy.data(), dx.data());
+  EXPECT_EQ(y, (std::vector<float>{200, 0}));
+  EXPECT_EQ(dx, (std::vector<float>{100, 0, 2, 0}));
+}
+
+}  // namespace
+}  // namespace rebased::kernels
