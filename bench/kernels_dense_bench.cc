@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "kernels/dense.h"
 #include "kernels/short_conv.h"
 #include "kernels/softmax_attention.h"
+#include "kernels/thin_linear.h"
 
 namespace rebased::kernels {
 namespace {
@@ -52,6 +54,37 @@ void Copy64MiB(benchmark::State& state) {
   set_bytes(state, 2.0 * 4 * (1 << 24));
 }
 BENCHMARK(Copy64MiB)->UseRealTime();
+
+// Narrow projections: by BLAS, and by the kernel for them; forward and both gradients.
+void ThinLinear(benchmark::State& state) {
+  const int64_t N = state.range(0), I = state.range(1), O = state.range(2);
+  const bool blas = state.range(3) != 0;
+  const std::vector<float> x = random_floats(N * I), w = random_floats(O * I), dy = random_floats(N * O);
+  std::vector<float> y(dy.size()), dx(x.size()), dw(w.size());
+  ThinLinearArgs forward{.N = N, .I = I, .O = O, .x = x.data(), .w = w.data(), .y = y.data()};
+  ThinLinearGradArgs back{.N = N, .I = I, .O = O, .x = x.data(), .w = w.data(), .dy = dy.data()};
+  back.dx = dx.data();
+  back.dw = dw.data();
+  std::vector<float> scratch(
+      static_cast<size_t>(std::max(cpu::thin_linear_scratch(forward), cpu::thin_linear_grad_scratch(back))));
+  forward.scratch = back.scratch = scratch.data();
+  const int n = static_cast<int>(N), i = static_cast<int>(I), o = static_cast<int>(O);
+  for (auto _ : state) {
+    if (blas) {
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, o, i, 1, x.data(), i, w.data(), i, 0, y.data(), o);
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, i, o, 1, dy.data(), o, w.data(), i, 0, dx.data(), i);
+      cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, o, i, n, 1, dy.data(), o, x.data(), i, 0, dw.data(), i);
+    } else {
+      cpu::thin_linear(forward);
+      cpu::thin_linear_grad(back);
+    }
+  }
+  set_flops(state, 6.0 * static_cast<double>(N * I * O));
+}
+BENCHMARK(ThinLinear)
+    ->ArgNames({"N", "I", "O", "blas"})
+    ->ArgsProduct({{6144}, {32, 64, 256}, {32, 64, 192}, {0, 1}})
+    ->UseRealTime();
 
 void CrossEntropy(benchmark::State& state) {
   CrossEntropyArgs<float> a;

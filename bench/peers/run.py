@@ -30,6 +30,11 @@ CASES = {
         ("eager, tuned malloc", f"mqar_step.py --setting {setting}", True),
         ("eager, tuned malloc, labelled only", f"mqar_step.py --setting {setting} --labelled-only", True),
     ] for setting in ("simple", "l256")},
+    "lm-rebased": [
+        ("eager quadratic, tuned malloc", "lm_step.py --model rebased --batch 4", True),
+        ("eager chunked, tuned malloc", "lm_step.py --model rebased --form chunked --batch 4", True),
+    ],
+    "lm-transformer": [("eager, tuned malloc", "lm_step.py --model transformer --batch 4", True)],
     **{f"op-{op}-{direction}": [
         ("eager quadratic", f"attention_op.py --op {op} --form quadratic --direction {direction}", False),
         ("eager quadratic, tuned malloc", f"attention_op.py --op {op} --form quadratic --direction {direction}", True),
@@ -39,11 +44,14 @@ CASES = {
 PROGRAM = FOLDER.parents[1] / "build/release/rebased"
 TRAIN = f"{shlex.quote(str(PROGRAM))} bench train recipes/mqar-simple.toml --json --rounds {{steps}} " \
         "--set threads={threads} --set data.options.generator=fast --set data.train_examples=5000"
+LM = f"{shlex.quote(str(PROGRAM))} bench train recipes/bench/lm-25m-{{model}}.toml --json --rounds {{steps}} " \
+     "--set threads={threads} --set train.batch_size=4"
 KERNEL = f"{shlex.quote(str(PROGRAM))} bench kernels --json --rounds {{steps}} --threads {{threads}} --only"
 OURS = {
     "mqar-simple": TRAIN,
     "mqar-l256": TRAIN + " --set data.options.seq_len=256 --set data.options.pairs=64 --set model.d_model=64"
                          " --set train.batch_size=64",
+    **{f"lm-{model}": LM.replace("{model}", model) for model in ("rebased", "transformer")},
     **{f"op-{op}-{direction}": f"{KERNEL} '{row}'"
        for op, row in (("rebased", "rebased B4 H8 T2048 d16 v64"), ("linear", "linear B4 H8 T2048 d64 v64"))
        for direction in ("forward", "both")},

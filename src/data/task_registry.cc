@@ -7,6 +7,7 @@
 #include "base/suggest.h"
 #include "data/circuit_tasks.h"
 #include "data/mqar.h"
+#include "data/random_tokens.h"
 #include "data/recall_tasks.h"
 
 namespace rebased {
@@ -39,6 +40,7 @@ const std::vector<Task>& tasks() {
       task<MajorityOptions>("majority", "majority of all bits, asked at the end"),
       task<CumulativeParityOptions>("cumulative_parity", "parity of the bits so far, at every position"),
       task<CumulativeMajorityOptions>("cumulative_majority", "majority of the bits so far, at every position"),
+      task<RandomTokensOptions>("random_tokens", "uniform ids, each asked for the next: nothing to learn, for timing"),
   };
   return list;
 }

@@ -130,6 +130,11 @@ void add_products(Rows& rows) {
   });
   rows.add("linear", products, [](Operands x) { return linear(x[0], x[1], x[2]); });
   rows.add("linear_no_bias", products, [](Operands x) { return linear(x[0], x[1]); });
+  // As many rows as training has: other kernels.
+  const Sizes narrow = {{Shape({640, 24}), Shape({40, 24}), Shape({40})},
+                        {Shape({5, 128, 33}), Shape({16, 33}), Shape({16})}};
+  rows.add("linear_narrow", narrow, [](Operands x) { return linear(x[0], x[1], x[2]); });
+  rows.add("linear_narrow_no_bias", narrow, [](Operands x) { return linear(x[0], x[1]); });
   rows.add("embedding", {{Shape({11, 5})}, {Shape({3, 33})}}, [](Engine& engine, Operands x) {
     return std::vector<Value>{embedding(write_ids(engine, Shape({2, 4}), cycling_ids(8, x[0].size(0))), x[0])};
   });

@@ -41,6 +41,7 @@ std::map<std::string, Drawing> drawings() {
       {"majority", {"circuit_tasks.h", {{"seq_len", 16}}, 5}},
       {"cumulative_parity", {"circuit_tasks.h", {{"seq_len", 16}}, 2}},
       {"cumulative_majority", {"circuit_tasks.h", {{"seq_len", 16}}, 6}},
+      {"random_tokens", {"random_tokens.h", {{"vocab_size", 100}, {"seq_len", 8}}, 1}},
   };
 }
 

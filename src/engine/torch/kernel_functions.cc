@@ -8,6 +8,7 @@
 #include "kernels/quadratic_attention.h"
 #include "kernels/short_conv.h"
 #include "kernels/softmax_attention.h"
+#include "kernels/thin_linear.h"
 
 namespace rebased::kernel_functions {
 namespace {
@@ -271,6 +272,41 @@ class ShortConvFunction : public Function<ShortConvFunction> {
   }
 };
 
+class LinearFunction : public Function<LinearFunction> {
+ public:
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& w_in, const MaybeTensor& bias_in) {
+    const Tensor x = dense(x_in), w = dense(w_in), bias = dense(or_undefined(bias_in));
+    const Tensor y = torch::empty({x.size(0), w.size(0)}, x.options());
+    kernels::ThinLinearArgs args{.N = x.size(0), .I = x.size(1), .O = w.size(0), .x = data(x), .w = data(w)};
+    args.bias = data(bias);
+    args.y = mutable_data(y);
+    const Tensor work = scratch(cpu::thin_linear_scratch(args));
+    args.scratch = mutable_data(work);
+    cpu::thin_linear(args);
+    ctx->save_for_backward({x, w});
+    ctx->saved_data["dx"] = x_in.requires_grad();
+    ctx->saved_data["dbias"] = bias.defined();
+    return y;
+  }
+
+  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
+    refuse_double_backward("linear");
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0], &w = saved[1], dy = dense(grads[0]);
+    const Tensor dx = ctx->saved_data["dx"].toBool() ? torch::empty_like(x) : Tensor(), dw = torch::empty_like(w);
+    const Tensor dbias = ctx->saved_data["dbias"].toBool() ? torch::empty({w.size(0)}, w.options()) : Tensor();
+    kernels::ThinLinearGradArgs args{.N = x.size(0), .I = x.size(1), .O = w.size(0), .x = data(x), .w = data(w)};
+    args.dy = data(dy);
+    args.dx = mutable_data(dx);
+    args.dw = mutable_data(dw);
+    args.dbias = mutable_data(dbias);
+    const Tensor work = scratch(cpu::thin_linear_grad_scratch(args));
+    args.scratch = mutable_data(work);
+    cpu::thin_linear_grad(args);
+    return {dx, dw, dbias};
+  }
+};
+
 // Both norms; rms_norm has no shift.
 class NormFunction : public Function<NormFunction> {
  public:
@@ -435,6 +471,12 @@ Tensor short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, bool sil
   if (state != nullptr) *state = out[1];
   return out[0];
 }
+
+bool prefers_linear(const Tensor& x, const Tensor& w) {
+  return cpu::prefers_thin_linear(x.size(0), w.size(1), w.size(0));
+}
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) { return LinearFunction::apply(x, w, maybe(bias)); }
 
 Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
   return NormFunction::apply(x, maybe(gamma), maybe(beta), eps, true);

@@ -21,6 +21,9 @@ torch::Tensor softmax_attention(const torch::Tensor& q, const torch::Tensor& k, 
                                 const AttentionOptions& options);
 torch::Tensor short_conv(const torch::Tensor& x, const torch::Tensor& w, const torch::Tensor& bias, bool silu,
                          torch::Tensor* state);
+// x [N, I], w [O, I], bias [O] or undefined; for the sizes that prefers_linear names.
+bool prefers_linear(const torch::Tensor& x, const torch::Tensor& w);
+torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& w, const torch::Tensor& bias);
 // gamma, beta, weight may be undefined.
 torch::Tensor layer_norm(const torch::Tensor& x, const torch::Tensor& gamma, const torch::Tensor& beta, double eps);
 torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, double eps);

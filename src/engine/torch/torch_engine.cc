@@ -128,7 +128,11 @@ Value TorchEngine::embedding(const Value& ids, const Value& table) {
 
 Value TorchEngine::linear(const Value& x, const Value& w, const Value& bias) {
   const Tensor rows = tensor_of(x).reshape({-1, w.size(1)});
-  const Tensor y = bias ? torch::addmm(tensor_of(bias), rows, tensor_of(w).t()) : torch::mm(rows, tensor_of(w).t());
+  const Tensor& weight = tensor_of(w);
+  const Tensor y = uses_kernels(x) && kernel_functions::prefers_linear(rows, weight)
+                       ? kernel_functions::linear(rows, weight, tensor_of(bias))
+                   : bias ? torch::addmm(tensor_of(bias), rows, weight.t())
+                          : torch::mm(rows, weight.t());
   return wrap(y.view(sizes_of(x.shape().with(-1, w.size(0)))));
 }
 
