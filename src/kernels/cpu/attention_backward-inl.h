@@ -256,19 +256,18 @@ inline bool reads_state(const Problem& x, const Plan& plan, const Item& item) {
   return x.s0 != nullptr || (plan.form == Form::kChunked && (item.begin > 0 || item.end - item.begin > plan.tile));
 }
 
-// Forward over the item with the state in w.state: the state's part of dq, stored unscaled in its place in x.dq.
-inline void state_pass(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
-  for (int64_t t = item.begin; t < item.end; t += plan.tile) {
-    const int64_t n = std::min(plan.tile, item.end - t);
-    pack_queries(x, plan, item, t, n, w);
-    pack_gradient(x, plan, item, t, n, w);
-    query_grad_of_state(x, plan, n, w);
-    unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
-    if (plan.form == Form::kParallel || t + n == item.end) continue;
-    pack_keys(x, plan, item, t, n, 0, w);
-    key_features(x, plan, n, 0, w);
-    add_to_state(x, plan, n, w.v, nullptr, w);
-  }
+// The chunk at t with the state before it in w.state, which it advances: the state's part of dq, stored unscaled in its
+// place in x.dq.
+inline void state_pass(const Problem& x, const Plan& plan, const Item& item, int64_t t, const Workspace& w) {
+  const int64_t n = std::min(plan.tile, item.end - t);
+  pack_queries(x, plan, item, t, n, w);
+  pack_gradient(x, plan, item, t, n, w);
+  query_grad_of_state(x, plan, n, w);
+  unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
+  if (plan.form == Form::kParallel || t + n == item.end) return;
+  pack_keys(x, plan, item, t, n, 0, w);
+  key_features(x, plan, n, 0, w);
+  add_to_state(x, plan, n, w.v, nullptr, w);
 }
 
 inline void add_queries_to_state_grad(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
@@ -294,24 +293,23 @@ inline void finish_query_grad(const Problem& x, const Plan& plan, const Item& it
   unpack_rows(n, x.Dk, w.dq, plan.key_ld, x.scale, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
 }
 
-// Chunks from last to first; w.state holds the gradient of the state after the chunk.
-inline void backward_chunks(const Problem& x, const Plan& plan, const Item& item, bool continued, const Workspace& w) {
+// The chunk at t; w.state holds the gradient of the state after it and is left with that of the state before it.
+inline void backward_chunk(const Problem& x, const Plan& plan, const Item& item, int64_t t, bool continued,
+                           const Workspace& w) {
   const bool wanted = x.d_s0 != nullptr || x.d_z0 != nullptr;
-  for (int64_t t = item.begin + (item.end - item.begin - 1) / plan.tile * plan.tile; t >= item.begin; t -= plan.tile) {
-    const int64_t n = std::min(plan.tile, item.end - t);
-    const bool last = t + n == x.T && x.d_sT == nullptr && x.d_zT == nullptr;
-    begin_queries(x, plan, item, t, n, continued, w);
-    pack_keys(x, plan, item, t, n, 0, w);
-    if (last) {
-      clear_key_grad(x, plan, n, 0, w);
-    } else {
-      key_grad_of_state(x, plan, n, 0, w);
-    }
-    tile_grad(x, plan, n, n, 0, true, w);
-    finish_query_grad(x, plan, item, t, n, w);
-    store_key_grad(x, plan, item, t, n, 0, w);
-    if (t > item.begin || wanted) add_queries_to_state_grad(x, plan, n, w);
+  const int64_t n = std::min(plan.tile, item.end - t);
+  const bool last = t + n == x.T && x.d_sT == nullptr && x.d_zT == nullptr;
+  begin_queries(x, plan, item, t, n, continued, w);
+  pack_keys(x, plan, item, t, n, 0, w);
+  if (last) {
+    clear_key_grad(x, plan, n, 0, w);
+  } else {
+    key_grad_of_state(x, plan, n, 0, w);
   }
+  tile_grad(x, plan, n, n, 0, true, w);
+  finish_query_grad(x, plan, item, t, n, w);
+  store_key_grad(x, plan, item, t, n, 0, w);
+  if (t > item.begin || wanted) add_queries_to_state_grad(x, plan, n, w);
 }
 
 inline void backward_tiles(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
@@ -345,31 +343,37 @@ inline void sum_queries(const Problem& x, const Plan& plan, const Item& item, co
   }
 }
 
+// The chunks of an item from last to first, its heads side by side.
+inline void backward_chunks(const Problem& x, const Plan& plan, const Item& item, bool continued, const Workspace& w) {
+  const int64_t last = item.begin + (item.end - item.begin - 1) / plan.tile * plan.tile;
+  for (int64_t t = last; t >= item.begin; t -= plan.tile) {
+    for_each_head(x, plan, item, w,
+                  [&](const Item& head, const Workspace& own) { backward_chunk(x, plan, head, t, continued, own); });
+  }
+}
+
 // Gradient of one item. With several segments w.state already holds the state before the item and `state_grad` the
 // gradient of the state after it; else both are loaded from the arguments into w.state, one after the other.
 inline void backward_item(const Problem& x, const Plan& plan, const Item& item, float* state_grad,
                           const Workspace& workspace) {
   Workspace w = workspace;
-  const int64_t row = state_at(x, item), cell = row * x.Dv;
-  auto at = [](const float* p, int64_t offset) { return p == nullptr ? nullptr : p + offset; };
   const bool continued = reads_state(x, plan, item);
-  if (continued) {
-    if (plan.segments == 1) load_state(x, plan, at(x.s0, cell), at(x.z0, row), w.state);
-    state_pass(x, plan, item, w);
+  if (continued && plan.segments == 1) load_states(x, plan, item, x.s0, x.z0, w);
+  for (int64_t t = item.begin; continued && t < item.end; t += plan.tile) {
+    for_each_head(x, plan, item, w, [&](const Item& head, const Workspace& own) { state_pass(x, plan, head, t, own); });
   }
   if (plan.segments > 1) {
     w.state = state_grad;
   } else if (plan.states) {
-    load_state(x, plan, at(x.d_sT, cell), at(x.d_zT, row), w.state);
+    load_states(x, plan, item, x.d_sT, x.d_zT, w);
   }
   if (plan.form == Form::kParallel) {
-    backward_tiles(x, plan, item, w);
+    for_each_head(x, plan, item, w,
+                  [&](const Item& head, const Workspace& own) { backward_tiles(x, plan, head, own); });
   } else {
     backward_chunks(x, plan, item, continued, w);
   }
-  if (item.begin > 0 || (x.d_s0 == nullptr && x.d_z0 == nullptr)) return;
-  store_state(x, plan, w.state, x.d_s0 == nullptr ? nullptr : x.d_s0 + cell,
-              x.d_z0 == nullptr ? nullptr : x.d_z0 + row);
+  if (item.begin == 0 && (x.d_s0 != nullptr || x.d_z0 != nullptr)) store_states(x, plan, item, w, x.d_s0, x.d_z0);
 }
 
 }  // namespace HWY_NAMESPACE

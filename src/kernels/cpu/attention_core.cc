@@ -46,6 +46,19 @@ void carve_backward(const Problem& x, const Plan& plan, Carver& carver, Workspac
   w.dx_t = carver.take(plan.states ? plan.key_ld * plan.ld : 0);
 }
 
+constexpr int64_t kGroupFloats = int64_t{1} << 17;  // states of a group: half of a second cache
+
+int64_t group_of(const Problem& x, const Plan& plan) {
+  if (plan.form != Form::kChunked || plan.segments > 1) return 1;
+  const int64_t threads = thread_count();
+  for (int64_t group = x.H; group > 1; --group) {
+    const int64_t items = x.B * x.H / group;
+    const bool balanced = items % threads == 0 || items >= 4 * threads;
+    if (x.H % group == 0 && group * plan.state_floats <= kGroupFloats && balanced) return group;
+  }
+  return 1;
+}
+
 }  // namespace
 
 Form choose_form(const Problem& x) noexcept {
@@ -77,6 +90,7 @@ Plan make_plan(const Problem& x, bool backward) noexcept {
     const int64_t chunks = (x.T + plan.tile - 1) / plan.tile;
     plan.segments = std::clamp<int64_t>(thread_count() / std::max<int64_t>(x.B * x.H, 1), 1, chunks);
   }
+  plan.group = group_of(x, plan);
   Workspace unused;
   plan.workspace = carve(x, plan, backward, nullptr, unused);
   return plan;
@@ -99,7 +113,7 @@ int64_t carve(const Problem& x, const Plan& plan, bool backward, float* base, Wo
   w.den = carver.take(plan.ld);
   w.k_t = carver.take(plan.states ? plan.key_ld * plan.ld : 0);
   w.phi = carver.take(plan.states ? x.F * plan.ld : 0);
-  w.state = carver.take(plan.state_floats);
+  w.state = carver.take(plan.group * plan.state_floats);
   if (backward) carve_backward(x, plan, carver, w);
   return carver.used();
 }

@@ -44,6 +44,7 @@ struct Plan {
   int64_t value_ld = 0;         // padded(Dv + 1): column Dv carries the normaliser (1 for values, Z for states)
   int64_t value_n = 0;   // columns of a product with values: column Dv comes along when Dv is no multiple of kPad
   int64_t segments = 1;  // pieces of time that threads share, chunked form only
+  int64_t group = 1;     // heads of an item, chunked form only; divides H
   bool states = false;   // whether any state is read or formed
   bool narrow = false;
   int64_t workspace = 0;     // floats a thread
@@ -66,7 +67,7 @@ struct Workspace {
   float* scores;        // [tile, ld] keys x queries
   float *num, *den;     // [ld, value_ld] or [value_ld, ld] when narrow; [ld]
   float* phi;           // [F, ld]
-  float* state;         // [F, value_ld]
+  float* state;         // [heads of an item, F, value_ld]
   float *g, *g_t;       // [ld, value_ld] u g with dz in column Dv; [value_ld, ld]
   float* o_t;           // [value_ld, ld], narrow only
   float* slopes;        // [tile, ld] gradient of the scores
@@ -80,10 +81,12 @@ int64_t carve(const Problem& problem, const Plan& plan, bool backward, float* ba
 // What a thread does for one item. kSumKeys and kSumQueries form the states between segments of time.
 enum class Pass : uint8_t { kForward, kRecurrent, kBackward, kSumKeys, kSumQueries };
 
-// A piece of time of one (batch, head).
+// A piece of time of some heads of a batch row. A thread takes them chunk by chunk side by side: the rows of
+// neighbouring heads are neighbours in memory.
 struct Item {
   int64_t batch, head;
   int64_t begin, end;  // tokens
+  int64_t heads;       // from `head` on
 };
 
 }  // namespace rebased::kernels::cpu::attention

@@ -19,10 +19,11 @@ inline int64_t token_at(const Problem& x, const Item& item, int64_t t) {
 }
 inline int64_t state_at(const Problem& x, const Item& item) { return (item.batch * x.H + item.head) * x.F; }
 
-// What packing tokens [t, t + n) of x [B, T, H, D] fetches ahead: eight tokens on, or for short sequences the next
-// batch row, of which every head takes its share in order of address.
+// What packing tokens [t, t + n) of x [B, T, H, D] fetches ahead: the next head of the group, eight tokens on, or for
+// short sequences the next batch row, of which every head takes its share in order of address.
 inline Ahead ahead_of(const Problem& x, const Item& item, int64_t t, int64_t n, const float* base, int64_t D) {
   const Ahead here{base + token_at(x, item, t) * D, x.H * D};
+  if (item.heads > 1) return {here.from + D, here.stride};
   if (x.T > 2 * kTile) return {here.from + (t + n + 8 <= x.T ? 8 * x.H * D : 0), here.stride};
   if (item.batch + 1 == x.B) return here;
   return {base + ((item.batch + 1) * x.H * x.T + item.head * x.T + t) * D, D};
@@ -187,20 +188,19 @@ inline void clear_sums(const Problem& x, const Plan& plan, int64_t n, const Work
   clear(plan.narrow ? x.Dv * plan.ld : padded(n) * plan.value_ld, w.num);
 }
 
-// Chunks of one item from the state in w.state, which it leaves advanced when a state is kept.
-inline void forward_chunks(const Problem& x, const Plan& plan, const Item& item, bool fresh, const Workspace& w) {
-  for (int64_t t = item.begin; t < item.end; t += plan.tile) {
-    const int64_t n = std::min(plan.tile, item.end - t);
-    pack_queries(x, plan, item, t, n, w);
-    pack_keys(x, plan, item, t, n, 0, w);
-    clear_sums(x, plan, n, w);
-    if (plan.states && !(fresh && t == item.begin)) attend_state(x, plan, n, w);
-    attend_tile(x, plan, n, n, 0, true, w);
-    finish_queries(x, plan, item, t, n, w);
-    if (t + n == item.end && (x.sT == nullptr || item.end < x.T)) continue;
-    key_features(x, plan, n, 0, w);
-    add_to_state(x, plan, n, w.v, nullptr, w);
-  }
+// The chunk at t from the state in w.state, which it leaves advanced when a state is kept.
+inline void forward_chunk(const Problem& x, const Plan& plan, const Item& item, int64_t t, const Workspace& w) {
+  const int64_t n = std::min(plan.tile, item.end - t);
+  pack_queries(x, plan, item, t, n, w);
+  pack_keys(x, plan, item, t, n, 0, w);
+  clear_sums(x, plan, n, w);
+  const bool empty = x.s0 == nullptr && t == 0;
+  if (plan.states && !empty) attend_state(x, plan, n, w);
+  attend_tile(x, plan, n, n, 0, true, w);
+  finish_queries(x, plan, item, t, n, w);
+  if (t + n == item.end && (x.sT == nullptr || item.end < x.T)) return;
+  key_features(x, plan, n, 0, w);
+  add_to_state(x, plan, n, w.v, nullptr, w);
 }
 
 // Every query tile against every key tile up to its own; the state, when there is one, through the features.
@@ -232,19 +232,47 @@ inline void sum_keys(const Problem& x, const Plan& plan, const Item& item, const
   }
 }
 
-// One item from start to end. The state lives in w.state; with several segments it is already there.
+// body(head, its workspace) for each head of an item; a head's own `heads` counts those that follow it too.
+template <class Body>
+HWY_INLINE void for_each_head(const Problem& x, const Plan& plan, const Item& item, const Workspace& shared,
+                              const Body& body) {
+  for (int64_t h = 0; h < item.heads; ++h) {
+    const Item head{item.batch, item.head + h, item.begin, item.end, item.heads - h};
+    Workspace w = shared;
+    w.state += h * plan.state_floats;
+    place_values(x, plan, head, w);
+    body(head, w);
+  }
+}
+
+// The states s, z [B, H, F, ..] of an item's heads (null: zeros) to where its workspace keeps them.
+inline void load_states(const Problem& x, const Plan& plan, const Item& item, const float* s, const float* z,
+                        const Workspace& w) {
+  for_each_head(x, plan, item, w, [&](const Item& head, const Workspace& own) {
+    const int64_t at = state_at(x, head);
+    load_state(x, plan, s == nullptr ? nullptr : s + at * x.Dv, z == nullptr ? nullptr : z + at, own.state);
+  });
+}
+
+inline void store_states(const Problem& x, const Plan& plan, const Item& item, const Workspace& w, float* s, float* z) {
+  for_each_head(x, plan, item, w, [&](const Item& head, const Workspace& own) {
+    const int64_t at = state_at(x, head);
+    store_state(x, plan, own.state, s == nullptr ? nullptr : s + at * x.Dv, z == nullptr ? nullptr : z + at);
+  });
+}
+
+// One item from start to end. The states live in w.state; with several segments they are already there.
 inline void forward_item(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
-  const int64_t state = state_at(x, item);
-  if (plan.states && plan.segments == 1) {
-    load_state(x, plan, x.s0 == nullptr ? nullptr : x.s0 + state * x.Dv, x.z0 == nullptr ? nullptr : x.z0 + state,
-               w.state);
-  }
+  if (plan.states && plan.segments == 1) load_states(x, plan, item, x.s0, x.z0, w);
   if (plan.form == Form::kParallel) {
-    forward_tiles(x, plan, item, w);
+    for_each_head(x, plan, item, w, [&](const Item& head, const Workspace& own) { forward_tiles(x, plan, head, own); });
   } else {
-    forward_chunks(x, plan, item, x.s0 == nullptr && item.begin == 0, w);
+    for (int64_t t = item.begin; t < item.end; t += plan.tile) {
+      for_each_head(x, plan, item, w,
+                    [&](const Item& head, const Workspace& own) { forward_chunk(x, plan, head, t, own); });
+    }
   }
-  if (x.sT != nullptr && item.end == x.T) store_state(x, plan, w.state, x.sT + state * x.Dv, x.zT + state);
+  if (x.sT != nullptr && item.end == x.T) store_states(x, plan, item, w, x.sT, x.zT);
 }
 
 }  // namespace HWY_NAMESPACE

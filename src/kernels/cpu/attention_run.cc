@@ -1,5 +1,5 @@
-// Threads over (batch, head), and over segments of time where there are too few of those; the instruction set is chosen
-// here. With segments: every segment's own sum, their running sum, then every segment from its true state.
+// Threads over (batch, group of heads), and over segments of time where there are too few of those; the instruction set
+// is chosen here. With segments: every segment's own sum, their running sum, then every segment from its true state.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/attention_run.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
@@ -15,7 +15,6 @@ namespace HWY_NAMESPACE {
 void run_item(Pass pass, const Problem& x, const Plan& plan, const Item& item, float* state_grad,
               const Workspace& workspace) {
   Workspace w = workspace;
-  place_values(x, plan, item, w);
   switch (pass) {
     case Pass::kForward:
       return forward_item(x, plan, item, w);
@@ -25,6 +24,7 @@ void run_item(Pass pass, const Problem& x, const Plan& plan, const Item& item, f
       return backward_item(x, plan, item, state_grad, w);
     case Pass::kSumKeys:
     case Pass::kSumQueries:
+      place_values(x, plan, item, w);
       clear(plan.state_floats, w.state);
       return pass == Pass::kSumKeys ? sum_keys(x, plan, item, w) : sum_queries(x, plan, item, w);
   }
@@ -75,18 +75,19 @@ class Scratch {
   float* base_;
 };
 
+// `head` counts over the batch too and is the first of its group.
 Item make_item(const Problem& x, const Plan& plan, int64_t head, int64_t segment) {
   const int64_t chunks = (x.T + plan.tile - 1) / plan.tile;
   auto bound = [&](int64_t s) { return std::min(x.T, chunks * s / plan.segments * plan.tile); };
-  return {head / x.H, head % x.H, bound(segment), bound(segment + 1)};
+  return {head / x.H, head % x.H, bound(segment), bound(segment + 1), plan.group};
 }
 
 void run_items(Pass pass, const Problem& x, const Plan& plan, const Scratch& scratch) {
   const bool shared = plan.segments > 1;
-  parallel_for(x.B * x.H * plan.segments, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(x.B * x.H / plan.group * plan.segments, 1, [&](int64_t begin, int64_t end) {
     Workspace w = scratch.workspace();
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t head = i / plan.segments, segment = i % plan.segments;
+      const int64_t head = i / plan.segments * plan.group, segment = i % plan.segments;
       if (shared) w.state = scratch.state(head, segment);
       float* state_grad = shared ? scratch.state_grad(head, segment) : nullptr;
       HWY_DYNAMIC_DISPATCH(run_item)(pass, x, plan, make_item(x, plan, head, segment), state_grad, w);
