@@ -11,12 +11,14 @@
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/attention_core.h"
+#include "kernels/cpu/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rebased::kernels::cpu::attention {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+using cpu::HWY_NAMESPACE::lanes::transpose;
 using Lanes = hn::CappedTag<float, kPad>;
 using Vec = hn::Vec<Lanes>;
 constexpr int64_t kLanes = hn::MaxLanes(Lanes());
@@ -93,12 +95,6 @@ HWY_INLINE void sums_of_lanes(D d, hn::Vec<D> a, hn::Vec<D> b, hn::Vec<D> c, hn:
   hn::StoreU(c, d, sums + 2);
   hn::StoreU(e, d, sums + 3);
 }
-
-inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t n = 0; n < columns; ++n) to[n * ld_to + r] = from[r * ld_from + n];
-  }
-}
 #else
 template <class D>
 HWY_INLINE auto sum_of_blocks(D /*d*/, hn::Vec<D> v) {
@@ -121,48 +117,6 @@ HWY_INLINE void sums_of_lanes(D d, hn::Vec<D> a, hn::Vec<D> b, hn::Vec<D> c, hn:
   const auto blocks = sum_of_blocks(d, hn::Add(low, high));
   hn::StoreU(blocks, hn::CappedTag<float, 4>(), sums);
 }
-
-template <class D>
-HWY_INLINE void store_blocks(D d, hn::Vec<D> v, float* to, int64_t stride) {
-  constexpr int64_t kCount = hn::MaxLanes(D());
-  if constexpr (kCount <= 4) {
-    hn::StoreU(v, d, to);
-  } else {
-    const hn::Half<D> half;
-    store_blocks(half, hn::LowerHalf(half, v), to, stride);
-    store_blocks(half, hn::UpperHalf(half, v), to + kCount / 8 * stride, stride);
-  }
-}
-
-// Four rows of as many columns as D has lanes, turned into columns of four.
-template <class D>
-HWY_INLINE void transpose_four(D d, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
-  const hn::Repartition<double, D> wide;
-  const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + ld_from);
-  const auto r2 = hn::LoadU(d, from + 2 * ld_from), r3 = hn::LoadU(d, from + 3 * ld_from);
-  const auto low01 = hn::BitCast(wide, hn::InterleaveLower(d, r0, r1));
-  const auto low23 = hn::BitCast(wide, hn::InterleaveLower(d, r2, r3));
-  const auto high01 = hn::BitCast(wide, hn::InterleaveUpper(d, r0, r1));
-  const auto high23 = hn::BitCast(wide, hn::InterleaveUpper(d, r2, r3));
-  store_blocks(d, hn::BitCast(d, hn::InterleaveLower(wide, low01, low23)), to, 4 * ld_to);
-  store_blocks(d, hn::BitCast(d, hn::InterleaveUpper(wide, low01, low23)), to + ld_to, 4 * ld_to);
-  store_blocks(d, hn::BitCast(d, hn::InterleaveLower(wide, high01, high23)), to + 2 * ld_to, 4 * ld_to);
-  store_blocks(d, hn::BitCast(d, hn::InterleaveUpper(wide, high01, high23)), to + 3 * ld_to, 4 * ld_to);
-}
-
-// to[columns, rows] = from[rows, columns]^T; rows and columns are multiples of 4.
-inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
-  for (int64_t r = 0; r < rows; r += 4) {
-    int64_t n = 0;
-    for (; n + kLanes <= columns; n += kLanes) {
-      transpose_four(Lanes(), from + r * ld_from + n, ld_from, to + n * ld_to + r, ld_to);
-    }
-    for (; n < columns; n += 4) {
-      transpose_four(hn::CappedTag<float, 4>(), from + r * ld_from + n, ld_from, to + n * ld_to + r, ld_to);
-    }
-  }
-}
-
 #endif
 
 HWY_INLINE void clear(int64_t n, float* x) {

@@ -17,6 +17,7 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
 #include "kernels/cpu/tile-inl.h"
+#include "kernels/cpu/transpose-inl.h"
 
 #ifndef REBASED_KERNELS_CPU_SOFTMAX_ATTENTION
 #define REBASED_KERNELS_CPU_SOFTMAX_ATTENTION
@@ -92,6 +93,7 @@ HWY_INLINE void prefetch_row(const float* row, int64_t n) {
 // keys[c, s] = k_s[c], zeros behind the last slot.
 void transpose_keys(const Args& a, const Part& part, const float* k, int64_t count) {
   const int64_t stride = a.Hkv * a.Dk;
+  if (count == kKeys && a.Dk % 4 == 0) return transpose(count, a.Dk, k, stride, part.keys, kKeys);
   for (int64_t s = 0; s < kKeys; ++s) {
     for (int64_t c = 0; c < a.Dk; ++c) part.keys[c * kKeys + s] = s < count ? k[s * stride + c] : 0.0f;
   }

@@ -1,0 +1,70 @@
+// Matrices turned in registers; compiled once for each instruction set.
+
+#include <cstdint>
+
+#include "hwy/highway.h"
+#include "kernels/cpu/lanes-inl.h"
+
+#if defined(REBASED_KERNELS_CPU_TRANSPOSE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_CPU_TRANSPOSE_INL_H_
+#undef REBASED_KERNELS_CPU_TRANSPOSE_INL_H_
+#else
+#define REBASED_KERNELS_CPU_TRANSPOSE_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::HWY_NAMESPACE::lanes {
+
+#if HWY_TARGET == HWY_SCALAR
+inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t n = 0; n < columns; ++n) to[n * ld_to + r] = from[r * ld_from + n];
+  }
+}
+#else
+template <class D>
+HWY_INLINE void store_blocks(D d, hn::Vec<D> v, float* to, int64_t stride) {
+  constexpr int64_t kCount = hn::MaxLanes(D());
+  if constexpr (kCount <= 4) {
+    hn::StoreU(v, d, to);
+  } else {
+    const hn::Half<D> half;
+    store_blocks(half, hn::LowerHalf(half, v), to, stride);
+    store_blocks(half, hn::UpperHalf(half, v), to + kCount / 8 * stride, stride);
+  }
+}
+
+// Four rows of as many columns as D has lanes, turned into columns of four.
+template <class D>
+HWY_INLINE void transpose_four(D d, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+  const hn::Repartition<double, D> wide;
+  const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + ld_from);
+  const auto r2 = hn::LoadU(d, from + 2 * ld_from), r3 = hn::LoadU(d, from + 3 * ld_from);
+  const auto low01 = hn::BitCast(wide, hn::InterleaveLower(d, r0, r1));
+  const auto low23 = hn::BitCast(wide, hn::InterleaveLower(d, r2, r3));
+  const auto high01 = hn::BitCast(wide, hn::InterleaveUpper(d, r0, r1));
+  const auto high23 = hn::BitCast(wide, hn::InterleaveUpper(d, r2, r3));
+  store_blocks(d, hn::BitCast(d, hn::InterleaveLower(wide, low01, low23)), to, 4 * ld_to);
+  store_blocks(d, hn::BitCast(d, hn::InterleaveUpper(wide, low01, low23)), to + ld_to, 4 * ld_to);
+  store_blocks(d, hn::BitCast(d, hn::InterleaveLower(wide, high01, high23)), to + 2 * ld_to, 4 * ld_to);
+  store_blocks(d, hn::BitCast(d, hn::InterleaveUpper(wide, high01, high23)), to + 3 * ld_to, 4 * ld_to);
+}
+
+// to[columns, rows] = from[rows, columns]^T; rows and columns are multiples of 4.
+inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+  for (int64_t r = 0; r < rows; r += 4) {
+    int64_t n = 0;
+    for (; n + lane_count() <= columns; n += lane_count()) {
+      transpose_four(Tag(), from + r * ld_from + n, ld_from, to + n * ld_to + r, ld_to);
+    }
+    for (; n < columns; n += 4) {
+      transpose_four(hn::CappedTag<float, 4>(), from + r * ld_from + n, ld_from, to + n * ld_to + r, ld_to);
+    }
+  }
+}
+#endif
+
+}  // namespace rebased::kernels::cpu::HWY_NAMESPACE::lanes
+HWY_AFTER_NAMESPACE();
+
+#endif  // REBASED_KERNELS_CPU_TRANSPOSE_INL_H_
