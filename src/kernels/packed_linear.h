@@ -7,10 +7,9 @@ namespace rebased::kernels {
 // Weights in fewer bits, for inference. A row holds I weights, and a scale where there is one:
 //   kBF16  I bfloat16 numbers, rounded to nearest
 //   kI8    I signed bytes q and one float32 scale: w = scale q, scale = max |w| / 127
-//   kI4    groups of 32 weights of 16 bytes, weight j in the low half of byte j, weight 16 + j in the high half, and
-//   one
-//          bfloat16 scale a group: w = scale (q - 8), scale = -m / 8 with m the weight largest in magnitude; the last
-//          group is filled up with zeros
+//   kI4    four bits a weight, the even one of a byte in its low half; a bfloat16 scale for each group of 32:
+//          w = scale (q - 8), scale = -m / 8 with m the weight largest in magnitude; the last group is filled up with
+//          zeros
 enum class Packing : uint8_t { kBF16, kI8, kI4 };
 
 inline constexpr int64_t kPackedGroup = 32;                     // weights of a kI4 group

@@ -31,8 +31,7 @@ void pack_group_i4(int64_t n, const float* w, uint8_t* q, uint16_t* scale) {
     if (j >= n || step == 0) return 8;
     return static_cast<unsigned>(std::clamp(std::nearbyint(w[j] / step), -8.0f, 7.0f) + 8);
   };
-  for (int64_t j = 0; j < kPackedGroupBytes; ++j)
-    q[j] = static_cast<uint8_t>(nibble(j) | nibble(j + kPackedGroupBytes) << 4);
+  for (int64_t j = 0; j < kPackedGroupBytes; ++j) q[j] = static_cast<uint8_t>(nibble(2 * j) | nibble(2 * j + 1) << 4);
 }
 
 }  // namespace

@@ -17,9 +17,9 @@ void unpack(const PackedMatrix& matrix, double* w) noexcept {
         value = static_cast<double>(static_cast<const float*>(matrix.scales)[o]) *
                 static_cast<const int8_t*>(matrix.data)[o * matrix.I + i];
       } else {
-        const int64_t group = o * groups + i / kPackedGroup, j = i % kPackedGroup;
-        const uint8_t both = static_cast<const uint8_t*>(matrix.data)[group * 16 + j % 16];
-        const int q = (j < 16 ? both & 15 : both >> 4) - 8;
+        const int64_t group = o * groups + i / kPackedGroup;
+        const uint8_t both = static_cast<const uint8_t*>(matrix.data)[(o * groups * kPackedGroup + i) / 2];
+        const int q = (i % 2 == 0 ? both & 15 : both >> 4) - 8;
         value = static_cast<double>(bf16_to_f32(static_cast<const uint16_t*>(matrix.scales)[group])) * q;
       }
     }
