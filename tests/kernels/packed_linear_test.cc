@@ -58,6 +58,26 @@ TEST(Packing, KeepsWeightsToHalfAStep) {
   }
 }
 
+// Also of weights halfway between two steps, of zeros and of such as are not finite.
+TEST(Packing, IsTheSameOnEveryTarget) {
+  for (Packing packing : kPackings) {
+    for (int64_t I = 1; I <= 70; ++I) {
+      Buffer<float> w = random_buffer(4 * I, 3);
+      for (int64_t i = 0; i < I; ++i) {
+        w[i] = static_cast<float>(i % 17 - 8) * 0.5f;
+        w[I + i] = 0;
+      }
+      w[3 * I + I / 2] = std::numeric_limits<float>::infinity();
+      std::vector<Packed> all;
+      for_each_target([&] { all.emplace_back(packing, 4, I, w.data()); });
+      for (const Packed& one : all) {
+        EXPECT_EQ(one.data, all.front().data) << I;
+        EXPECT_EQ(one.scales, all.front().scales) << I;
+      }
+    }
+  }
+}
+
 // Eight steps down to -8 and seven up: the extreme weight is exact but for the scale's own rounding.
 TEST(Packing, OfFourBitsUsesAllSixteenSteps) {
   std::vector<float> w;
