@@ -57,11 +57,13 @@ HWY_INLINE void product_tile(int64_t K, const float* HWY_RESTRICT a, int64_t ste
   }
 }
 
-// Eight rows (four where registers are few), then what is left.
+constexpr bool kManyRegisters = kLanes == kPad;  // 32 instead of 16
+
+// As many rows as the registers hold sums of, then what is left.
 template <int kVecs, bool kTransposed, bool kAdd>
 HWY_INLINE void product_panel(int64_t M, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb, float* c,
                               int64_t ldc) {
-  constexpr int kRows = kLanes == kPad ? 8 : 4;
+  constexpr int kRows = !kManyRegisters ? 4 : kVecs == 4 ? 6 : 8;
   int64_t m = 0;
   auto rows = [&](auto count) {
     constexpr int kCount = decltype(count)::value;
@@ -81,10 +83,22 @@ template <bool kTransposed, bool kAdd>
 HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb,
                           float* c, int64_t ldc) {
   int64_t n = 0;
-  for (; n + 2 * kLanes <= N; n += 2 * kLanes) {
-    product_panel<2, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc);
+  const auto panel = [&](auto vectors) {
+    product_panel<decltype(vectors)::value, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc);
+    n += vectors * kLanes;
+  };
+  while (n < N) {
+    const int64_t left = (N - n) / kLanes;
+    if (kManyRegisters && left == 4) {
+      panel(std::integral_constant < int, kManyRegisters ? 4 : 1 > ());
+    } else if (kManyRegisters && left >= 3) {
+      panel(std::integral_constant < int, kManyRegisters ? 3 : 1 > ());
+    } else if (left >= 2) {
+      panel(std::integral_constant<int, 2>());
+    } else {
+      panel(std::integral_constant<int, 1>());
+    }
   }
-  for (; n < N; n += kLanes) product_panel<1, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc);
 }
 
 #if HWY_TARGET == HWY_SCALAR
