@@ -149,6 +149,7 @@ uint16_t f32_to_f16(float x) {
 }
 
 void convert_elements(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
+  if (n == 0) return;  // either pointer may be null then
   if (from_type == to_type) {
     std::memcpy(to, from, static_cast<size_t>(n * dtype_size(from_type)));
     return;
