@@ -5,6 +5,7 @@
 
 #include "base/threads.h"
 #include "kernels/cpu/cross_entropy_plan.h"
+#include "kernels/cpu/parts.h"
 #include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -267,8 +268,7 @@ Plan make_plan(const Args& a, int64_t* total) {
 void sum_parts(const Args& a, const Plan& plan, int64_t begin, int64_t end) {
   for (int64_t v = begin; v < end; ++v) {
     for (int64_t p = 0; p < plan.parts; ++p) {
-      const float* row = part_at(a, plan, p).d_e + v * plan.width;
-      for (int64_t c = 0; c < a.C; ++c) a.d_e[v * a.C + c] = (p == 0 ? 0.0f : a.d_e[v * a.C + c]) + row[c];
+      join_part(p, a.C, part_at(a, plan, p).d_e + v * plan.width, a.d_e + v * a.C);
     }
   }
 }
@@ -284,14 +284,9 @@ int64_t cross_entropy_tiles_scratch(const Args& args) noexcept {
 void cross_entropy_tiles(const Args& a) noexcept {
   int64_t total = 0;
   const Plan plan = make_plan(a, &total);
-  const int64_t blocks = blocks_of(a);
-  auto run = [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      const Part part = part_at(a, plan, p);
-      HWY_DYNAMIC_DISPATCH(run_part)(a, plan, part, blocks * p / plan.parts, blocks * (p + 1) / plan.parts);
-    }
-  };
-  parallel_for(plan.parts, 1, std::ref(run));
+  for_each_part(plan.parts, blocks_of(a), [&](int64_t p, int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(run_part)(a, plan, part_at(a, plan, p), begin, end);
+  });
   if (!a.d_e) return;
   auto sum = [&](int64_t begin, int64_t end) { sum_parts(a, plan, begin, end); };
   parallel_for(a.V, 64, std::ref(sum));

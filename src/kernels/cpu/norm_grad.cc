@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "base/threads.h"
+#include "kernels/cpu/parts.h"
 #include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -120,14 +120,6 @@ int64_t parts_of(const Args& a) {
   return std::clamp<int64_t>((a.N + grain - 1) / grain, 1, thread_count());
 }
 
-void sum_parts(int64_t C, int64_t parts, const std::function<const float*(int64_t)>& part, float* total) {
-  std::copy_n(part(0), C, total);
-  for (int64_t p = 1; p < parts; ++p) {
-    const float* of = part(p);
-    for (int64_t c = 0; c < C; ++c) total[c] += of[c];
-  }
-}
-
 void over_rows(const Args& a, RowsFunction rows) {
   const int64_t parts = parts_of(a);
   Scratch counted(nullptr);
@@ -136,16 +128,11 @@ void over_rows(const Args& a, RowsFunction rows) {
     Scratch own(a.scratch + Scratch::kAlign + p * counted.used());
     return cut_sums(a.C, own);
   };
-  auto body = [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) rows(a, a.N * p / parts, a.N * (p + 1) / parts, sums_of(p));
-  };
-  parallel_for(parts, 1, std::ref(body));
-  if (a.d_gain)
-    sum_parts(
-        a.C, parts, [&](int64_t p) { return sums_of(p).gain; }, a.d_gain);
-  if (a.d_shift)
-    sum_parts(
-        a.C, parts, [&](int64_t p) { return sums_of(p).shift; }, a.d_shift);
+  for_each_part(parts, a.N, [&](int64_t p, int64_t begin, int64_t end) { rows(a, begin, end, sums_of(p)); });
+  for (int64_t p = 0; p < parts; ++p) {
+    if (a.d_gain) join_part(p, a.C, sums_of(p).gain, a.d_gain);
+    if (a.d_shift) join_part(p, a.C, sums_of(p).shift, a.d_shift);
+  }
 }
 
 }  // namespace

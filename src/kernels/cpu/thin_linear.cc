@@ -1,10 +1,10 @@
 #include "kernels/thin_linear.h"
 
 #include <algorithm>
-#include <functional>
 #include <type_traits>
 
 #include "base/threads.h"
+#include "kernels/cpu/parts.h"
 #include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -125,10 +125,9 @@ class Layout {
   // rows(part, first row, last row) for each part, one a thread.
   template <class Rows>
   void over_parts(const Rows& rows) const {
-    auto body = [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p) rows(part(p), first_row(p), first_row(p + 1));
-    };
-    parallel_for(parts, 1, std::ref(body));
+    for_each_part(parts, blocks(args_.N), [&](int64_t p, int64_t begin, int64_t end) {
+      rows(part(p), std::min(args_.N, begin * kBlock), std::min(args_.N, end * kBlock));
+    });
   }
 
   int64_t parts;
@@ -138,7 +137,6 @@ class Layout {
  private:
   static constexpr bool kGradient = std::is_same_v<Args, ThinLinearGradArgs>;
   static int64_t blocks(int64_t N) { return (N + kBlock - 1) / kBlock; }
-  int64_t first_row(int64_t p) const { return std::min(args_.N, blocks(args_.N) * p / parts * kBlock); }
 
   Part cut(Scratch& scratch) const {
     Part part;
@@ -163,8 +161,8 @@ void sum_parts(const ThinLinearGradArgs& a, const Layout<ThinLinearGradArgs>& la
         float& dw = a.dw[o * a.I + i];
         dw = (p == 0 ? 0.0f : dw) + part.dw[i * layout.matrix.wide_O + o];
       }
-      if (a.dbias) a.dbias[o] = (p == 0 ? 0.0f : a.dbias[o]) + part.dbias[o];
     }
+    if (a.dbias) join_part(p, a.O, part.dbias, a.dbias);
   }
 }
 
