@@ -1,225 +1,19 @@
 #include "engine/torch/kernel_functions.h"
 
-#include "base/error.h"
+#include "engine/torch/kernel_tensors.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dense.h"
 #include "kernels/dense_grad.h"
-#include "kernels/linear_attention.h"
-#include "kernels/quadratic_attention.h"
 #include "kernels/short_conv.h"
-#include "kernels/softmax_attention.h"
 #include "kernels/thin_linear.h"
 
 namespace rebased::kernel_functions {
 namespace {
 
-using torch::Tensor;
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::tensor_list;
-
 namespace cpu = kernels::cpu;
 
-using MaybeTensor = c10::optional<Tensor>;  // an absent operand: autograd refuses undefined tensors
-
-MaybeTensor maybe(const Tensor& x) { return x.defined() ? MaybeTensor(x) : MaybeTensor(); }
-Tensor or_undefined(const MaybeTensor& x) { return x ? *x : Tensor(); }
-
-const float* data(const Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
-float* mutable_data(const Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
-Tensor dense(const Tensor& x) { return x.defined() ? x.contiguous() : x; }
-Tensor empty_like_or_none(const Tensor& x) { return x.defined() ? torch::empty_like(x) : Tensor(); }
-Tensor scratch(int64_t floats) { return torch::empty({floats}, torch::kFloat32); }
-
-void refuse_double_backward(const char* name) {
-  if (torch::GradMode::is_enabled()) throw DeviceError("[{}] the gradient of the gradient is not available", name);
-}
-
-struct QuadraticTraits {
-  using Options = QuadraticOptions;
-  using Args = kernels::QuadraticAttentionArgs<float>;
-  using GradArgs = kernels::QuadraticAttentionGradArgs<float>;
-  static constexpr const char* kName = "quadratic_attention";
-  static void set(Args& args, const Options& options, int64_t key_width) {
-    args.Dk = key_width;
-    args.kernel = options.kernel;
-  }
-  static int64_t scratch_size(const Args& args) { return cpu::quadratic_attention_scratch(args); }
-  static int64_t scratch_size(const GradArgs& args) { return cpu::quadratic_attention_grad_scratch(args); }
-  static void run(const Args& args) { cpu::quadratic_attention(args); }
-  static void run(const GradArgs& args) { cpu::quadratic_attention_grad(args); }
-};
-
-struct LinearTraits {
-  using Options = LinearOptions;
-  using Args = kernels::LinearAttentionArgs<float>;
-  using GradArgs = kernels::LinearAttentionGradArgs<float>;
-  static constexpr const char* kName = "linear_attention";
-  static void set(Args& args, const Options&, int64_t key_width) { args.F = key_width; }
-  static int64_t scratch_size(const Args& args) { return cpu::linear_attention_scratch(args); }
-  static int64_t scratch_size(const GradArgs& args) { return cpu::linear_attention_grad_scratch(args); }
-  static void run(const Args& args) { cpu::linear_attention(args); }
-  static void run(const GradArgs& args) { cpu::linear_attention_grad(args); }
-};
-
-// Options travel through autograd behind a pointer that the saved context owns.
-template <class Traits>
-struct OptionsHolder : torch::CustomClassHolder {
-  explicit OptionsHolder(const typename Traits::Options& o) : options(o) {}
-  typename Traits::Options options;
-};
-
-template <class Traits>
-typename Traits::Args common_args(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& s0, const Tensor& z0,
-                                  const typename Traits::Options& options) {
-  typename Traits::Args args;
-  args.B = q.size(0);
-  args.T = q.size(1);
-  args.H = q.size(2);
-  args.Dv = v.size(3);
-  Traits::set(args, options, q.size(3));
-  args.q = data(q);
-  args.k = data(k);
-  args.v = data(v);
-  args.s0 = data(s0);
-  args.z0 = data(z0);
-  args.scale = options.scale;
-  args.eps = options.eps;
-  args.normalize = options.normalize;
-  args.form = options.form;
-  args.chunk = options.chunk;
-  return args;
-}
-
-// Causal attention in linear time, both similarities: (q, k, v, s0, z0) -> (o, sT, zT), the states only when given.
-template <class Traits>
-class AttentionFunction : public Function<AttentionFunction<Traits>> {
- public:
-  static tensor_list forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
-                             const MaybeTensor& s_in, const MaybeTensor& z_in,
-                             const c10::intrusive_ptr<OptionsHolder<Traits>>& holder) {
-    const Tensor q = dense(q_in), k = dense(k_in), v = dense(v_in);
-    const Tensor s0 = dense(or_undefined(s_in)), z0 = dense(or_undefined(z_in));
-    auto args = common_args<Traits>(q, k, v, s0, z0, holder->options);
-    const Tensor o = torch::empty_like(v), z = torch::empty({args.B, args.T, args.H}, v.options());
-    const Tensor sT = empty_like_or_none(s0), zT = empty_like_or_none(z0);
-    args.o = mutable_data(o);
-    args.z = mutable_data(z);
-    args.sT = mutable_data(sT);
-    args.zT = mutable_data(zT);
-    const Tensor work = scratch(Traits::scratch_size(args));
-    args.scratch = mutable_data(work);
-    Traits::run(args);
-    ctx->save_for_backward({q, k, v, s0, z0, o, z});
-    ctx->saved_data["options"] = c10::IValue::make_capsule(holder);
-    if (!s0.defined()) return {o};
-    return {o, sT, zT};
-  }
-
-  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
-    refuse_double_backward(Traits::kName);
-    const auto saved = ctx->get_saved_variables();
-    const auto holder = ctx->saved_data["options"].toCapsule();
-    const auto& options = static_cast<const OptionsHolder<Traits>&>(*holder).options;
-    const Tensor &q = saved[0], &k = saved[1], &v = saved[2], &s0 = saved[3], &z0 = saved[4];
-    typename Traits::GradArgs args;
-    args.forward = common_args<Traits>(q, k, v, s0, z0, options);
-    args.forward.o = mutable_data(saved[5]);
-    args.forward.z = mutable_data(saved[6]);
-    const Tensor d_o = grads[0].defined() ? dense(grads[0]) : torch::zeros_like(v);
-    const Tensor d_sT = s0.defined() ? dense(grads[1]) : Tensor(), d_zT = s0.defined() ? dense(grads[2]) : Tensor();
-    const Tensor dq = torch::empty_like(q), dk = torch::empty_like(k), dv = torch::empty_like(v);
-    const Tensor d_s0 = empty_like_or_none(s0), d_z0 = empty_like_or_none(z0);
-    args.d_o = data(d_o);
-    args.d_sT = data(d_sT);
-    args.d_zT = data(d_zT);
-    args.dq = mutable_data(dq);
-    args.dk = mutable_data(dk);
-    args.dv = mutable_data(dv);
-    args.d_s0 = mutable_data(d_s0);
-    args.d_z0 = mutable_data(d_z0);
-    const Tensor work = scratch(Traits::scratch_size(args));
-    args.scratch = mutable_data(work);
-    Traits::run(args);
-    return {dq, dk, dv, d_s0, d_z0, Tensor()};
-  }
-};
-
-template <class Traits>
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const typename Traits::Options& options, Tensor* s,
-                 Tensor* z) {
-  const auto holder = c10::make_intrusive<OptionsHolder<Traits>>(options);
-  const Tensor s0 = s != nullptr ? *s : Tensor(), z0 = z != nullptr ? *z : Tensor();
-  tensor_list out = AttentionFunction<Traits>::apply(q, k, v, maybe(s0), maybe(z0), holder);
-  if (s != nullptr) {
-    *s = out[1];
-    *z = out[2];
-  }
-  return out[0];
-}
-
-struct SoftmaxTraits {
-  using Options = AttentionOptions;
-};
-
-kernels::SoftmaxAttentionArgs<float> softmax_args(const Tensor& q, const Tensor& k, const Tensor& v,
-                                                  const Tensor& query_pos, const Tensor& key_pos,
-                                                  const AttentionOptions& options) {
-  kernels::SoftmaxAttentionArgs<float> args;
-  args.B = q.size(0), args.T = q.size(1), args.S = k.size(1);
-  args.H = q.size(2), args.Hkv = k.size(2), args.Dk = q.size(3), args.Dv = v.size(3);
-  args.q = data(q);
-  args.k = data(k);
-  args.v = data(v);
-  args.query_pos = query_pos.data_ptr<int64_t>();
-  args.key_pos = key_pos.data_ptr<int64_t>();
-  args.scale = options.scale;
-  args.window = options.window;
-  args.additive_mask = options.additive_mask;
-  return args;
-}
-
-class SoftmaxFunction : public Function<SoftmaxFunction> {
- public:
-  static Tensor forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
-                        const Tensor& query_pos, const Tensor& key_pos,
-                        const c10::intrusive_ptr<OptionsHolder<SoftmaxTraits>>& holder) {
-    const Tensor q = dense(q_in), k = dense(k_in), v = dense(v_in);
-    auto args = softmax_args(q, k, v, query_pos, key_pos, holder->options);
-    const Tensor o = torch::empty({args.B, args.T, args.H, args.Dv}, v.options());
-    const Tensor lse = torch::empty({args.B, args.T, args.H}, v.options());
-    args.o = mutable_data(o);
-    args.lse = mutable_data(lse);
-    const Tensor work = scratch(cpu::softmax_attention_scratch(args));
-    args.scratch = mutable_data(work);
-    cpu::softmax_attention(args);
-    ctx->save_for_backward({q, k, v, query_pos, key_pos, o, lse});
-    ctx->saved_data["options"] = c10::IValue::make_capsule(holder);
-    return o;
-  }
-
-  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
-    refuse_double_backward("softmax_attention");
-    const auto saved = ctx->get_saved_variables();
-    const auto holder = ctx->saved_data["options"].toCapsule();
-    const Tensor &q = saved[0], &k = saved[1], &v = saved[2];
-    kernels::SoftmaxAttentionGradArgs<float> args;
-    args.forward =
-        softmax_args(q, k, v, saved[3], saved[4], static_cast<const OptionsHolder<SoftmaxTraits>&>(*holder).options);
-    args.forward.o = mutable_data(saved[5]);
-    args.forward.lse = mutable_data(saved[6]);
-    const Tensor d_o = dense(grads[0]);
-    const Tensor dq = torch::empty_like(q), dk = torch::empty_like(k), dv = torch::empty_like(v);
-    args.d_o = data(d_o);
-    args.dq = mutable_data(dq);
-    args.dk = mutable_data(dk);
-    args.dv = mutable_data(dv);
-    const Tensor work = scratch(cpu::softmax_attention_grad_scratch(args));
-    args.scratch = mutable_data(work);
-    cpu::softmax_attention_grad(args);
-    return {dq, dk, dv, Tensor(), Tensor(), Tensor()};
-  }
-};
+int64_t channels(const Tensor& x) { return x.size(-1); }
+int64_t rows(const Tensor& x) { return channels(x) > 0 ? x.numel() / channels(x) : 0; }
 
 kernels::ShortConvArgs<float> conv_args(const Tensor& x, const Tensor& w, const Tensor& bias, bool silu,
                                         const Tensor& state) {
@@ -314,11 +108,10 @@ class NormFunction : public Function<NormFunction> {
                         const MaybeTensor& shift_in, double eps, bool centred) {
     const Tensor x = dense(x_in), gain = dense(or_undefined(gain_in)), shift = dense(or_undefined(shift_in));
     const Tensor y = torch::empty_like(x);
-    const int64_t C = x.size(-1), N = C > 0 ? x.numel() / C : 0;
     if (centred) {
-      cpu::layer_norm(N, C, data(x), data(gain), data(shift), eps, mutable_data(y));
+      cpu::layer_norm(rows(x), channels(x), data(x), data(gain), data(shift), eps, mutable_data(y));
     } else {
-      cpu::rms_norm(N, C, data(x), data(gain), eps, mutable_data(y));
+      cpu::rms_norm(rows(x), channels(x), data(x), data(gain), eps, mutable_data(y));
     }
     ctx->save_for_backward({x, gain, shift});
     ctx->saved_data["eps"] = eps;
@@ -334,8 +127,8 @@ class NormFunction : public Function<NormFunction> {
     const Tensor dy = dense(grads[0]), dx = torch::empty_like(x);
     const Tensor d_gain = empty_like_or_none(gain), d_shift = empty_like_or_none(shift);
     kernels::NormGradArgs<float> args;
-    args.C = x.size(-1);
-    args.N = args.C > 0 ? x.numel() / args.C : 0;
+    args.N = rows(x);
+    args.C = channels(x);
     args.x = data(x);
     args.gain = data(gain);
     args.eps = ctx->saved_data["eps"].toDouble();
@@ -355,9 +148,9 @@ class SwigluFunction : public Function<SwigluFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x_in) {
     const Tensor x = dense(x_in);
     std::vector<int64_t> sizes = x.sizes().vec();
-    const int64_t C = sizes.back() /= 2;
+    sizes.back() /= 2;
     const Tensor y = torch::empty(sizes, x.options());
-    cpu::swiglu(C > 0 ? y.numel() / C : 0, C, data(x), mutable_data(y));
+    cpu::swiglu(rows(y), channels(y), data(x), mutable_data(y));
     ctx->save_for_backward({x});
     return y;
   }
@@ -365,19 +158,20 @@ class SwigluFunction : public Function<SwigluFunction> {
   static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
     refuse_double_backward("swiglu");
     const Tensor x = ctx->get_saved_variables()[0], dy = dense(grads[0]), dx = torch::empty_like(x);
-    const int64_t C = dy.size(-1);
-    cpu::swiglu_grad(C > 0 ? dy.numel() / C : 0, C, data(x), data(dy), mutable_data(dx));
+    cpu::swiglu_grad(rows(dy), channels(dy), data(x), data(dy), mutable_data(dx));
     return {dx};
   }
 };
 
 class RopeFunction : public Function<RopeFunction> {
  public:
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& positions, int64_t rotary, double base) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& positions_in, int64_t rotary,
+                        double base) {
+    const Tensor positions = dense(positions_in);
     ctx->save_for_backward({positions});
     ctx->saved_data["rotary"] = rotary;
     ctx->saved_data["base"] = base;
-    return rotated(x, dense(positions), rotary, base);
+    return rotated(x, positions, rotary, base);
   }
 
   // A rotation's gradient is the rotation backwards: by the positions' negatives.
@@ -449,22 +243,6 @@ class CrossEntropyFunction : public Function<CrossEntropyFunction> {
 };
 
 }  // namespace
-
-Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, const QuadraticOptions& options,
-                           Tensor* s, Tensor* z) {
-  return attention<QuadraticTraits>(q, k, v, options, s, z);
-}
-
-Tensor linear_attention(const Tensor& q, const Tensor& k, const Tensor& v, const LinearOptions& options, Tensor* s,
-                        Tensor* z) {
-  return attention<LinearTraits>(q, k, v, options, s, z);
-}
-
-Tensor softmax_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& query_pos,
-                         const Tensor& key_pos, const AttentionOptions& options) {
-  const auto holder = c10::make_intrusive<OptionsHolder<SoftmaxTraits>>(options);
-  return SoftmaxFunction::apply(q, k, v, dense(query_pos), dense(key_pos), holder);
-}
 
 Tensor short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, bool silu, Tensor* state) {
   tensor_list out = ShortConvFunction::apply(x, w, maybe(bias), state != nullptr ? maybe(*state) : MaybeTensor(), silu);
