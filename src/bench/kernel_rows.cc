@@ -111,6 +111,15 @@ struct Linear {
   static void run(const Grad<double>& grad) { kernels::reference::linear_attention_grad(grad); }
 };
 
+// What is compared with the reference: the first tokens of one head. The gradient d_o of the tokens behind them is made
+// zero, so that nothing there depends on them.
+Size shortened(const Size& size, Floats& d_o) {
+  Size checked = size;
+  checked.B = checked.H = 1, checked.T = std::min(size.T, kCheckedTokens);
+  std::fill(d_o.begin() + checked.T * size.H * size.Dv, d_o.begin() + size.T * size.H * size.Dv, 0);
+  return checked;
+}
+
 // Arrays of a pass, in either precision, and the arguments that point to them.
 template <class Kind, class Real, class Array>
 struct Pass {
@@ -149,11 +158,8 @@ class LinearTimeCase {
   void forward() { Kind::run(fast_.args); }
   void backward() { Kind::run(fast_.grad); }
 
-  // Over the first tokens of one head: nothing there depends on the rest once the rest has no part in the loss.
   double error() {
-    Size checked = size_;
-    checked.B = checked.H = 1, checked.T = std::min(size_.T, kCheckedTokens);
-    std::fill(fast_.d_o.begin() + checked.T * size_.H * size_.Dv, fast_.d_o.begin() + size_.T * size_.H * size_.Dv, 0);
+    const Size checked = shortened(size_, fast_.d_o);
     forward();
     backward();
     auto head = [&](const Floats& x, int64_t D) { return first_head(x, size_, D, checked.T); };
@@ -222,9 +228,7 @@ class SoftmaxCase {
   void backward() { kernels::cpu::softmax_attention_grad(grad_); }
 
   double error() {
-    Size checked = size_;
-    checked.B = checked.H = 1, checked.T = std::min(size_.T, kCheckedTokens);
-    std::fill(d_o_.begin() + checked.T * size_.H * size_.Dv, d_o_.begin() + size_.T * size_.H * size_.Dv, 0);
+    const Size checked = shortened(size_, d_o_);
     forward();
     backward();
     auto head = [&](const Floats& x, int64_t D) { return first_head(x, size_, D, checked.T); };

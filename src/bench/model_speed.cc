@@ -32,17 +32,6 @@ int64_t weight_bytes(LoadedModel& model) {
   return bytes;
 }
 
-// Multiplications and additions of a token's matrix products, the head left out.
-double products_of_a_token(LoadedModel& model) {
-  const ModelConfig& config = model.model().config();
-  double operations = 0;
-  for (const Param& param : model.model().parameters().params()) {
-    if (param.spec.shape.rank() == 2) operations += 2.0 * static_cast<double>(param.spec.shape.numel());
-  }
-  const int64_t tables = (config.tie_embeddings ? 1 : 2) * config.vocab_size + config.max_tokens;
-  return operations - 2.0 * static_cast<double>(tables * config.d_model);
-}
-
 }  // namespace
 
 Json paper_model_config() {
@@ -100,7 +89,7 @@ PrefillSpeed measure_prefill(LoadedModel& model, int64_t tokens, const TimingOpt
   const std::vector<Timing> timings = time_in_turn(works, options);
   return {.tokens = tokens,
           .all = timings[0],
-          .operations = products_of_a_token(model) * static_cast<double>(tokens),
+          .operations = 2.0 * static_cast<double>(model.model().product_weights() * tokens),
           .gemm = GemmProbe::operations() / timings[1].median};
 }
 

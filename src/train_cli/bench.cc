@@ -21,11 +21,7 @@ struct BenchFlags {
 // Multiplications and additions of a step's matrix products with weights, forward and gradient: six for each weight and
 // token, of the head for each labelled token. What mixers compute between tokens is not counted.
 double products_of_a_step(const LanguageModel& model, const Batch& batch) {
-  double weights = 0;
-  for (const Param& param : model.parameters().params()) {
-    const bool table = param.spec.name == "embeddings.word_embeddings.weight" || param.spec.name == "lm_head.weight";
-    if (param.spec.matrix && !table) weights += static_cast<double>(param.spec.shape.numel());
-  }
+  const auto weights = static_cast<double>(model.product_weights());
   const ModelConfig& config = model.config();
   const auto head = static_cast<double>(config.vocab_size * config.d_model);
   return 6 * (static_cast<double>(batch.B * batch.T) * weights + static_cast<double>(batch.labelled()) * head);
