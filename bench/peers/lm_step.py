@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from attention_op import FORMS
-from peer_timing import add_timing_arguments, report, timed
+from peer_timing import add_timing_arguments, report, timed_training
 
 VOCABULARY, LENGTH, WIDTH, HEADS, KEY_DIM, HIDDEN = 16384, 1024, 512, 8, 16, 896
 
@@ -124,20 +124,12 @@ def timed_steps(model, form, batch, steps, warmup):
     """Milliseconds of each step after the warm-up, and the last step's loss."""
     torch.manual_seed(42)
     network = LanguageModel(model, form)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.1)
-    last_loss = math.nan
 
-    def step(tokens):
-        nonlocal last_loss
-        optimiser.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(network(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        last_loss = loss.item()
+    def loss_of(tokens):
+        return F.cross_entropy(network(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
 
-    times = timed(step, steps, warmup, prepare=lambda: torch.randint(VOCABULARY, (batch, LENGTH + 1)))
-    return times, last_loss
+    return timed_training(network, loss_of, lambda: torch.randint(VOCABULARY, (batch, LENGTH + 1)), steps, warmup,
+                          clip=1.0)
 
 
 def main():

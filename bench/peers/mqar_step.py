@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from peer_timing import add_timing_arguments, report, timed
+from peer_timing import add_timing_arguments, report, timed_training
 
 IGNORED = -100
 SETTINGS = {  # vocabulary, length, key-value pairs, width, batch
@@ -145,19 +145,8 @@ def timed_steps(setting, mixer, labelled_only, steps, warmup):
     torch.manual_seed(42)
     generator = torch.Generator().manual_seed(42)
     model = MqarModel(setting["vocab"], setting["length"], setting["width"], mixer)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
-    last_loss = math.nan
-
-    def step(batch):
-        nonlocal last_loss
-        optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(model, *batch, labelled_only)
-        loss.backward()
-        optimiser.step()
-        last_loss = loss.item()
-
-    times = timed(step, steps, warmup, prepare=lambda: random_batch(setting, generator))
-    return times, last_loss
+    return timed_training(model, lambda batch: loss_of(model, *batch, labelled_only),
+                          lambda: random_batch(setting, generator), steps, warmup)
 
 
 def parse_arguments():

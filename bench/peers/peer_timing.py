@@ -5,6 +5,8 @@ import resource
 import statistics
 import time
 
+import torch
+
 
 def timed(step, steps, warmup, prepare=lambda: None):
     """Milliseconds of each of `steps` calls of step(prepare()), after `warmup` untimed ones; prepare is not timed."""
@@ -16,6 +18,24 @@ def timed(step, steps, warmup, prepare=lambda: None):
         if i >= warmup:
             times.append(1000 * (time.perf_counter() - start))
     return times
+
+
+def timed_training(model, loss_of, prepare, steps, warmup, clip=None):
+    """Milliseconds of each AdamW step on loss_of(batch), batches from prepare(), gradients clipped to norm `clip`; and
+    the last step's loss."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+    losses = []
+
+    def step(batch):
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of(batch)
+        loss.backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimiser.step()
+        losses.append(loss.item())
+
+    return timed(step, steps, warmup, prepare), losses[-1]
 
 
 def report(times, **more):

@@ -42,16 +42,21 @@ CASES = {
     ] for op in ("rebased", "linear") for direction in ("forward", "both")},
 }
 PROGRAM = FOLDER.parents[1] / "build/release/rebased"
-TRAIN = f"{shlex.quote(str(PROGRAM))} bench train recipes/mqar-simple.toml --json --rounds {{steps}} " \
-        "--set threads={threads} --set data.options.generator=fast --set data.train_examples=5000"
-LM = f"{shlex.quote(str(PROGRAM))} bench train recipes/bench/lm-25m-{{model}}.toml --json --rounds {{steps}} " \
-     "--set threads={threads} --set train.batch_size=4"
 KERNEL = f"{shlex.quote(str(PROGRAM))} bench kernels --json --rounds {{steps}} --threads {{threads}} --only"
+
+
+def train(recipe, *settings):
+    """Our command for the training steps of a recipe."""
+    flags = " ".join(f"--set {setting}" for setting in ("threads={threads}", *settings))
+    return f"{shlex.quote(str(PROGRAM))} bench train recipes/{recipe}.toml --json --rounds {{steps}} {flags}"
+
+
+SMALL = ("data.options.generator=fast", "data.train_examples=5000")
 OURS = {
-    "mqar-simple": TRAIN,
-    "mqar-l256": TRAIN + " --set data.options.seq_len=256 --set data.options.pairs=64 --set model.d_model=64"
-                         " --set train.batch_size=64",
-    **{f"lm-{model}": LM.replace("{model}", model) for model in ("rebased", "transformer")},
+    "mqar-simple": train("mqar-simple", *SMALL),
+    "mqar-l256": train("mqar-simple", *SMALL, "data.options.seq_len=256", "data.options.pairs=64", "model.d_model=64",
+                       "train.batch_size=64"),
+    **{f"lm-{model}": train(f"bench/lm-25m-{model}", "train.batch_size=4") for model in ("rebased", "transformer")},
     **{f"op-{op}-{direction}": f"{KERNEL} '{row}'"
        for op, row in (("rebased", "rebased B4 H8 T2048 d16 v64"), ("linear", "linear B4 H8 T2048 d64 v64"))
        for direction in ("forward", "both")},
