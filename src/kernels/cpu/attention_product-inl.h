@@ -82,21 +82,21 @@ HWY_INLINE void product_panel(int64_t M, int64_t K, const float* a, int64_t step
 template <bool kTransposed, bool kAdd>
 HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb,
                           float* c, int64_t ldc) {
-  int64_t n = 0;
-  const auto panel = [&](auto vectors) {
+  const auto panel = [&](auto vectors, int64_t n) -> int64_t {
     product_panel<decltype(vectors)::value, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc);
-    n += vectors * kLanes;
+    return vectors * kLanes;
   };
-  while (n < N) {
+  constexpr int kFour = kManyRegisters ? 4 : 1, kThree = kManyRegisters ? 3 : 1;
+  for (int64_t n = 0; n < N;) {
     const int64_t left = (N - n) / kLanes;
     if (kManyRegisters && left == 4) {
-      panel(std::integral_constant < int, kManyRegisters ? 4 : 1 > ());
+      n += panel(std::integral_constant<int, kFour>(), n);
     } else if (kManyRegisters && left >= 3) {
-      panel(std::integral_constant < int, kManyRegisters ? 3 : 1 > ());
+      n += panel(std::integral_constant<int, kThree>(), n);
     } else if (left >= 2) {
-      panel(std::integral_constant<int, 2>());
+      n += panel(std::integral_constant<int, 2>(), n);
     } else {
-      panel(std::integral_constant<int, 1>());
+      n += panel(std::integral_constant<int, 1>(), n);
     }
   }
 }
