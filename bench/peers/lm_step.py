@@ -3,8 +3,8 @@
 rebased      8 layers, gated short convolution and ReBased in turn; its attention in the T x T form or in chunks
 transformer  7 layers of softmax attention with rotary positions
 
-All have RMSNorm, SwiGLU, tied head, vocabulary 16384, T 1024, AdamW, gradients clipped to norm 1. Random tokens. Prints
-one JSON line; see peer_timing.py.
+All have RMSNorm, SwiGLU, tied head, vocabulary 16384, T 1024, AdamW, gradients clipped to norm 1. Random tokens. bf16
+runs the forward pass and the loss under torch.autocast. Prints one JSON line; see peer_timing.py.
 """
 
 import argparse
@@ -66,7 +66,7 @@ class Rebased(nn.Module):
         self.proj_v, self.proj_o = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(2))
 
     def forward(self, x):
-        q, k = heads_first(self.ln_q(self.proj_q(x))), heads_first(self.ln_k(self.proj_k(x)))
+        q, k = heads_first(self.ln_q(self.proj_q(x).float())), heads_first(self.ln_k(self.proj_k(x).float()))
         out = self.attend("rebased", q, k, heads_first(self.proj_v(x)))
         return self.proj_o(out.transpose(1, 2).flatten(2))
 
@@ -120,13 +120,14 @@ class LanguageModel(nn.Module):
         return F.linear(self.norm(self.blocks(self.tokens(inputs))), self.tokens.weight)
 
 
-def timed_steps(model, form, batch, steps, warmup):
+def timed_steps(model, form, precision, batch, steps, warmup):
     """Milliseconds of each step after the warm-up, and the last step's loss."""
     torch.manual_seed(42)
     network = LanguageModel(model, form)
 
     def loss_of(tokens):
-        return F.cross_entropy(network(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            return F.cross_entropy(network(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
 
     return timed_training(network, loss_of, lambda: torch.randint(VOCABULARY, (batch, LENGTH + 1)), steps, warmup,
                           clip=1.0)
@@ -136,11 +137,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=["rebased", "transformer"], default="rebased")
     parser.add_argument("--form", choices=FORMS, default="quadratic", help="of ReBased's attention")
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of matrix products")
     parser.add_argument("--batch", type=int, default=8)
     add_timing_arguments(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    times, loss = timed_steps(arguments.model, arguments.form, arguments.batch, arguments.steps, arguments.warmup)
+    times, loss = timed_steps(arguments.model, arguments.form, arguments.precision, arguments.batch, arguments.steps,
+                              arguments.warmup)
     report(times, loss=round(loss, 6))
 
 

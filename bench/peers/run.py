@@ -23,6 +23,7 @@ import sys
 FOLDER = pathlib.Path(__file__).resolve().parent
 # Large buffers stay in the heap instead of being mapped and faulted in anew at each step.
 TUNED = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"
+PRECISIONS = {"": "", "-bf16": "--precision bf16"}  # suffix of a language model's case: flag of its peers
 # Case: contenders, each a name, its script with arguments, and whether it runs with the tuned allocator.
 CASES = {
     **{f"mqar-{setting}": [
@@ -30,11 +31,12 @@ CASES = {
         ("eager, tuned malloc", f"mqar_step.py --setting {setting}", True),
         ("eager, tuned malloc, labelled only", f"mqar_step.py --setting {setting} --labelled-only", True),
     ] for setting in ("simple", "l256")},
-    "lm-rebased": [
-        ("eager quadratic, tuned malloc", "lm_step.py --model rebased --batch 4", True),
-        ("eager chunked, tuned malloc", "lm_step.py --model rebased --form chunked --batch 4", True),
-    ],
-    "lm-transformer": [("eager, tuned malloc", "lm_step.py --model transformer --batch 4", True)],
+    **{f"lm-rebased{suffix}": [
+        ("eager quadratic, tuned malloc", f"lm_step.py --model rebased --batch 4 {flag}", True),
+        ("eager chunked, tuned malloc", f"lm_step.py --model rebased --form chunked --batch 4 {flag}", True),
+    ] for suffix, flag in PRECISIONS.items()},
+    **{f"lm-transformer{suffix}": [("eager, tuned malloc", f"lm_step.py --model transformer --batch 4 {flag}", True)]
+       for suffix, flag in PRECISIONS.items()},
     **{f"op-{op}-{direction}": [
         ("eager quadratic", f"attention_op.py --op {op} --form quadratic --direction {direction}", False),
         ("eager quadratic, tuned malloc", f"attention_op.py --op {op} --form quadratic --direction {direction}", True),
@@ -56,7 +58,8 @@ OURS = {
     "mqar-simple": train("mqar-simple", *SMALL),
     "mqar-l256": train("mqar-simple", *SMALL, "data.options.seq_len=256", "data.options.pairs=64", "model.d_model=64",
                        "train.batch_size=64"),
-    **{f"lm-{model}": train(f"bench/lm-25m-{model}", "train.batch_size=4") for model in ("rebased", "transformer")},
+    **{f"lm-{model}{suffix}": train(f"bench/lm-25m-{model}", "train.batch_size=4", f"precision={precision}")
+       for model in ("rebased", "transformer") for suffix, precision in (("", "f32"), ("-bf16", "bf16"))},
     **{f"op-{op}-{direction}": f"{KERNEL} '{row}'"
        for op, row in (("rebased", "rebased B4 H8 T2048 d16 v64"), ("linear", "linear B4 H8 T2048 d64 v64"))
        for direction in ("forward", "both")},

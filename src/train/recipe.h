@@ -126,6 +126,7 @@ struct Recipe {
   int64_t seed = 42;
   int64_t threads = 0;
   std::string device = "cpu";
+  std::string precision = "f32";
   ModelConfig model;
   DataRecipe data;
   TrainRecipe train;
@@ -139,6 +140,8 @@ struct Recipe {
     v("seed", seed, "of initial weights, dropout and order");
     v("threads", threads, "0: every core", at_least(0));
     v("device", device, "cpu, or a torch device such as cuda:0");
+    v("precision", precision, "operands of matrix products with weights: f32, or rounded to bf16",
+      one_of({"f32", "bf16"}));
     v("model", model, "the model");
     v("data", data, "what it learns from");
     v("train", train, "how long and how");

@@ -26,6 +26,8 @@ torch::Device device_of(const Recipe& recipe) {
   }
 }
 
+Precision precision_of(const Recipe& recipe) { return recipe.precision == "bf16" ? Precision::kBF16 : Precision::kF32; }
+
 std::unique_ptr<LanguageModel> build_model(const Recipe& recipe, Engine& engine) {
   auto model = std::make_unique<LanguageModel>(recipe.model);
   model->parameters().initialise(engine, static_cast<uint64_t>(recipe.seed));
@@ -44,7 +46,7 @@ Trainer::Trainer(const Recipe& recipe, std::optional<RunFolder> folder, const st
     : recipe_(recipe),
       folder_(std::move(folder)),
       stop_(stop),
-      engine_(torch::kFloat32, device_of(recipe)),
+      engine_(torch::kFloat32, device_of(recipe), true, precision_of(recipe)),
       data_(open_training_data(recipe)),
       model_(build_model(recipe, engine_)),
       optimizer_(model_->parameters(), recipe.optimizer) {

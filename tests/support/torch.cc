@@ -4,10 +4,13 @@
 
 namespace rebased::testing {
 
-std::unique_ptr<Engine> make_torch_engine(DType dtype, bool kernels) {
+std::unique_ptr<Engine> make_torch_engine(DType dtype, bool kernels, bool bf16_products) {
   const auto torch_dtype = dtype == DType::kF64 ? torch::kFloat64 : torch::kFloat32;
-  return std::make_unique<TorchEngine>(torch_dtype, torch::kCPU, kernels);
+  const Precision products = bf16_products ? Precision::kBF16 : Precision::kF32;
+  return std::make_unique<TorchEngine>(torch_dtype, torch::kCPU, kernels, products);
 }
+
+bool bf16_products_are_widened() { return !mixed_precision::multiplies_natively(torch::kCPU); }
 
 void track(const Value& leaf) { leaf.as<TorchValue>().tensor().requires_grad_(); }
 

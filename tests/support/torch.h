@@ -12,7 +12,8 @@ namespace rebased::testing {
 // The torch engine and its gradients for tests that do not see torch themselves: libtorch's headers are slow to
 // compile.
 
-std::unique_ptr<Engine> make_torch_engine(DType dtype, bool kernels = true);
+std::unique_ptr<Engine> make_torch_engine(DType dtype, bool kernels = true, bool bf16_products = false);
+bool bf16_products_are_widened();  // on the CPU: see mixed_precision::product
 
 // Makes a value of a torch engine one that gradients are taken to, in place. Every later use of it is recorded.
 void track(const Value& leaf);

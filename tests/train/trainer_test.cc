@@ -100,6 +100,23 @@ TEST_F(TrainerTest, InterruptedRunGoesOnToTheSameBits) {
   EXPECT_EQ(without_time("whole"), without_time("pieces"));
 }
 
+TEST_F(TrainerTest, RoundedProductsTrainAlmostAlikeAndResume) {
+  const std::vector<std::string> rounded = {"precision=bf16", "train.checkpoint_every=5"};
+  train(recipe(), "f32");
+  train(recipe(rounded), "whole");
+  stop_ = true;
+  TrainEnd end = train(recipe(rounded), "pieces");
+  for (int i = 0; end == TrainEnd::kInterrupted && i < 50; ++i) end = train(recipe(rounded), "pieces", true);
+  EXPECT_EQ(weights("whole"), weights("pieces"));
+  EXPECT_NE(weights("whole"), weights("f32"));
+  auto last_loss = [&](const std::string& name) {
+    double loss = 0;
+    for (const Json& record : read_metrics(root_ / name / "metrics.jsonl")) loss = record.value("loss", loss);
+    return loss;
+  };
+  EXPECT_NEAR(last_loss("whole"), last_loss("f32"), 0x1p-8 * last_loss("f32"));  // the rounding of one operand
+}
+
 TEST_F(TrainerTest, FinishedRunIsLeftAlone) {
   train(recipe(), "a");
   const std::string before = weights("a");

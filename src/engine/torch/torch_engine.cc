@@ -86,8 +86,8 @@ void check_ids(const Tensor& ids, int64_t vocabulary) {
 
 }  // namespace
 
-TorchEngine::TorchEngine(torch::Dtype dtype, torch::Device device, bool kernels)
-    : dtype_(dtype), device_(device), kernels_(kernels) {}
+TorchEngine::TorchEngine(torch::Dtype dtype, torch::Device device, bool kernels, Precision products)
+    : dtype_(dtype), device_(device), kernels_(kernels), products_(products) {}
 
 Value TorchEngine::wrap(Tensor tensor) {
   const Shape shape(std::span<const int64_t>(tensor.sizes().data(), tensor.sizes().size()));
@@ -97,6 +97,10 @@ Value TorchEngine::wrap(Tensor tensor) {
 
 bool TorchEngine::uses_kernels(const Value& x) const {
   return kernels_ && device_.is_cpu() && x.dtype() == DType::kF32;
+}
+
+bool TorchEngine::rounds_products(const Value& x) const {
+  return products_ == Precision::kBF16 && x.dtype() == DType::kF32;
 }
 
 std::string TorchEngine::name() const { return "torch:" + device_.str(); }
@@ -129,7 +133,8 @@ Value TorchEngine::embedding(const Value& ids, const Value& table) {
 Value TorchEngine::linear(const Value& x, const Value& w, const Value& bias) {
   const Tensor rows = tensor_of(x).reshape({-1, w.size(1)});
   const Tensor& weight = tensor_of(w);
-  const Tensor y = uses_kernels(x) && kernel_functions::prefers_linear(rows, weight)
+  const Tensor y = rounds_products(x) ? mixed_precision::linear(rows, weight, tensor_of(bias))
+                   : uses_kernels(x) && kernel_functions::prefers_linear(rows, weight)
                        ? kernel_functions::linear(rows, weight, tensor_of(bias))
                    : bias ? torch::addmm(tensor_of(bias), rows, weight.t())
                           : torch::mm(rows, weight.t());
@@ -295,15 +300,17 @@ Value TorchEngine::softmax_attention(const Value& q, const Value& k, const Value
   return wrap(composite::softmax_attention(tensor_of(q), tensor_of(k), tensor_of(v), slots, options));
 }
 
-CrossEntropy TorchEngine::cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) {
+CrossEntropy TorchEngine::cross_entropy(const Value& x_value, const Value& e_value, std::span<const int64_t> labels) {
   const Tensor targets =
       torch::tensor(torch::ArrayRef<int64_t>(labels.data(), labels.size()), torch::kInt64).to(device_);
+  Tensor x = tensor_of(x_value), e = tensor_of(e_value);
+  if (rounds_products(x_value)) x = mixed_precision::rounded(x), e = mixed_precision::rounded(e);
   Tensor loss, nll, best;
-  if (uses_kernels(x)) {
-    const std::vector<Tensor> out = kernel_functions::cross_entropy(tensor_of(x), tensor_of(e), targets);
+  if (uses_kernels(x_value)) {
+    const std::vector<Tensor> out = kernel_functions::cross_entropy(x, e, targets);
     loss = out[0], nll = out[1], best = out[2];
   } else {
-    const Tensor logits = torch::mm(tensor_of(x), tensor_of(e).t());
+    const Tensor logits = torch::mm(x, e.t());
     nll = torch::nll_loss(torch::log_softmax(logits, -1), targets, {}, torch::Reduction::None);
     loss = nll.mean();
     best = logits.argmax(-1);

@@ -3,15 +3,18 @@
 #include <torch/torch.h>
 
 #include "engine/engine.h"
+#include "engine/torch/mixed_precision.h"
 #include "engine/torch/torch_value.h"
 
 namespace rebased {
 
 // Training: libtorch tensors with autograd, on any of its devices. float32 on the CPU runs our kernels as autograd
-// functions; every other dtype or device, and kernels(false), runs the composite torch form of the same operation.
+// functions; every other dtype or device, and kernels = false, runs the composite torch form of the same operation.
+// `products` is the type that float32 operands of linear and of the head are rounded to.
 class TorchEngine : public Engine {
  public:
-  explicit TorchEngine(torch::Dtype dtype = torch::kFloat32, torch::Device device = torch::kCPU, bool kernels = true);
+  explicit TorchEngine(torch::Dtype dtype = torch::kFloat32, torch::Device device = torch::kCPU, bool kernels = true,
+                       Precision products = Precision::kF32);
 
   torch::Device device() const { return device_; }
   Value wrap(torch::Tensor tensor);  // a tensor of this engine's device as a value
@@ -59,10 +62,12 @@ class TorchEngine : public Engine {
 
  private:
   bool uses_kernels(const Value& x) const;
+  bool rounds_products(const Value& x) const;
 
   torch::Dtype dtype_;
   torch::Device device_;
   bool kernels_;
+  Precision products_;
 };
 
 }  // namespace rebased

@@ -1,0 +1,100 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "base/dtype.h"
+#include "support/torch.h"
+
+namespace rebased::testing {
+namespace {
+
+HostArray rounded(HostArray x) {
+  for (double& element : x.data) element = bf16_to_f32(f32_to_bf16(static_cast<float>(element)));
+  return x;
+}
+
+// Sums of at most 100 products of normal numbers; where the processor multiplies bfloat16 itself, libtorch also rounds
+// the result to 8 bits.
+double bound(const HostArray& exact) {
+  return (bf16_products_are_widened() ? 100 * 0x1p-24 : 0x1p-8) * std::max(1.0, exact.max_abs());
+}
+
+struct Linear {
+  HostArray x, w, bias;
+};
+
+struct Result {
+  HostArray y;
+  std::vector<std::optional<HostArray>> grads;
+};
+
+Result run(Engine& engine, const Linear& operands, const HostArray& dy) {
+  const std::vector<Value> leaves = {write(engine, operands.x), write(engine, operands.w),
+                                     write(engine, operands.bias)};
+  for (const Value& leaf : leaves) track(leaf);
+  const Value y = linear(leaves[0], leaves[1], leaves[2]);
+  const std::vector<Weighted> loss = {{y, dy}};
+  return {read(y), gradients(loss, leaves)};
+}
+
+TEST(MixedPrecision, LinearRoundsItsOperandsAndNothingElse) {
+  const auto mixed = make_torch_engine(DType::kF32, true, true), f64 = make_torch_engine(DType::kF64);
+  const Linear all = {HostArray::normal(Shape({3, 7, 70}), 1), HostArray::normal(Shape({33, 70}), 2),
+                      HostArray::normal(Shape({33}), 3)};
+  const HostArray dy = HostArray::normal(Shape({3, 7, 33}), 4);
+  const Result ours = run(*mixed, all, dy);
+  const Result exact = run(*f64, {rounded(all.x), rounded(all.w), all.bias}, rounded(dy));
+  EXPECT_EQ(difference("y", ours.y, exact.y, bound(exact.y)), "");
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(difference("gradient", *ours.grads[i], *exact.grads[i], bound(*exact.grads[i])), "") << "operand " << i;
+  }
+  const HostArray d_bias = *run(*f64, all, dy).grads[2];
+  EXPECT_EQ(difference("gradient of the bias", *ours.grads[2], d_bias, bound(d_bias)), "");
+  EXPECT_GT(std::abs(ours.y.data[0] - run(*f64, all, dy).y.data[0]), 0x1p-20);  // it does round
+}
+
+TEST(MixedPrecision, LinearWithoutBiasOrGradientOfItsInput) {
+  const auto mixed = make_torch_engine(DType::kF32, true, true);
+  const Value x = write(*mixed, HostArray::normal(Shape({5, 8}), 1)),
+              w = write(*mixed, HostArray::normal(Shape({4, 8}), 2));
+  track(w);
+  const std::vector<Weighted> loss = {{linear(x, w, {}), HostArray::filled(Shape({5, 4}), 1)}};
+  const std::vector<Value> leaves = {w};
+  HostArray d_w = HostArray::zeros(Shape({4, 8}));
+  const HostArray from = rounded(HostArray::normal(Shape({5, 8}), 1));
+  for (size_t i = 0; i < d_w.data.size(); ++i) {
+    for (size_t n = 0; n < 5; ++n) d_w.data[i] += from.data[n * 8 + i % 8];
+  }
+  EXPECT_EQ(difference("gradient", *gradients(loss, leaves)[0], d_w, bound(d_w)), "");
+}
+
+// The head rounds what it multiplies for the logits; its gradients are those of the rounded operands.
+TEST(MixedPrecision, HeadRoundsItsOperands) {
+  const auto mixed = make_torch_engine(DType::kF32, true, true), f64 = make_torch_engine(DType::kF64);
+  const std::vector<int64_t> labels = {0, 16, 5, 5};
+  auto head = [&](Engine& engine, const HostArray& x, const HostArray& e) {
+    const std::vector<Value> leaves = {write(engine, x), write(engine, e)};
+    for (const Value& leaf : leaves) track(leaf);
+    const std::vector<Weighted> loss = {
+        {cross_entropy(leaves[0], leaves[1], labels).loss, HostArray::filled(Shape({}), 1)}};
+    return std::pair(read(loss[0].output), gradients(loss, leaves));
+  };
+  const HostArray x = HostArray::normal(Shape({4, 20}), 1), e = HostArray::normal(Shape({17, 20}), 2);
+  const auto [loss, grads] = head(*mixed, x, e);
+  const auto [exact, exact_grads] = head(*f64, rounded(x), rounded(e));
+  EXPECT_EQ(difference("loss", loss, exact, 1e-5), "");
+  for (size_t i = 0; i < 2; ++i) EXPECT_EQ(difference("gradient", *grads[i], *exact_grads[i], 1e-5), "");
+  EXPECT_NE(difference("loss in float32", loss, head(*f64, x, e).first, 1e-5), "");
+}
+
+// Other types of an engine are left as they are.
+TEST(MixedPrecision, RoundsOnlyFloat32) {
+  const auto plain = make_torch_engine(DType::kF64), asked = make_torch_engine(DType::kF64, true, true);
+  const HostArray x = HostArray::normal(Shape({5, 8}), 1), w = HostArray::normal(Shape({4, 8}), 2);
+  auto product = [&](Engine& engine) { return read(linear(write(engine, x), write(engine, w), {})); };
+  EXPECT_EQ(difference("y", product(*asked), product(*plain), 0), "");
+}
+
+}  // namespace
+}  // namespace rebased::testing
