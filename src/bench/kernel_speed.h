@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/scaling.h"
 #include "bench/timing.h"
 
 namespace rebased {
@@ -21,6 +22,7 @@ struct KernelSpeed {
   double forward_share = 0;
   std::optional<Timing> backward{};
   double both_share = 0;
+  std::optional<Scaling> forward_scaling{}, both_scaling{};  // where TimingOptions ask for them
 };
 
 // Rows whose name contains `filter`; `on_done` is told how many are done.

@@ -7,6 +7,7 @@
 
 #include "base/threads.h"
 #include "bench/floats.h"
+#include "bench/scaling.h"
 
 namespace rebased {
 namespace {
@@ -14,18 +15,6 @@ namespace {
 constexpr int kGemm = 1024;
 constexpr int64_t kReadFloats = int64_t{1} << 26;  // 256 MiB: beyond every cache
 constexpr int64_t kReadBlock = int64_t{1} << 16;
-
-// Sets the thread count for a while.
-class WithThreads {
- public:
-  explicit WithThreads(int threads) : before_(thread_count()) { set_thread_count(threads); }
-  ~WithThreads() { set_thread_count(before_); }
-  WithThreads(const WithThreads&) = delete;
-  WithThreads& operator=(const WithThreads&) = delete;
-
- private:
-  int before_;
-};
 
 }  // namespace
 
@@ -37,7 +26,7 @@ GemmProbe::GemmProbe() : buffers_(std::make_shared<Buffers>()) {}
 
 double GemmProbe::operations() { return 2.0 * kGemm * kGemm * kGemm; }
 
-void GemmProbe::operator()() {
+void GemmProbe::operator()() const {
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, kGemm, kGemm, kGemm, 1, buffers_->a.data(), kGemm,
               buffers_->b.data(), kGemm, 0, buffers_->c.data(), kGemm);
 }
@@ -51,7 +40,7 @@ ReadProbe::ReadProbe() : buffer_(std::make_shared<Buffer>()) {}
 
 double ReadProbe::bytes() { return static_cast<double>(kReadFloats) * sizeof(float); }
 
-void ReadProbe::operator()() {
+void ReadProbe::operator()() const {
   Buffer& buffer = *buffer_;
   parallel_for(static_cast<int64_t>(buffer.sums.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
@@ -65,12 +54,7 @@ MachineLimits measure_limits(const TimingOptions& options) {
   MachineLimits limits{.threads = thread_count()};
   GemmProbe gemm;
   ReadProbe read;
-  auto alone = [](auto& probe) {
-    const WithThreads one(1);
-    probe();
-  };
-  const std::array<std::function<void()>, 4> works = {[&] { alone(gemm); }, [&] { gemm(); }, [&] { alone(read); },
-                                                      [&] { read(); }};
+  const std::array<std::function<void()>, 4> works = {on_one_thread(gemm), gemm, on_one_thread(read), read};
   const std::vector<Timing> timings = time_in_turn(works, options);
   limits.gemm_one = GemmProbe::operations() / timings[0].median;
   limits.gemm = GemmProbe::operations() / timings[1].median;

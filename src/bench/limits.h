@@ -20,7 +20,7 @@ MachineLimits measure_limits(const TimingOptions& options);
 class GemmProbe {
  public:
   GemmProbe();
-  void operator()();
+  void operator()() const;
   static double operations();
 
  private:
@@ -31,7 +31,7 @@ class GemmProbe {
 class ReadProbe {
  public:
   ReadProbe();
-  void operator()();
+  void operator()() const;
   static double bytes();
 
  private:

@@ -84,13 +84,12 @@ PrefillSpeed measure_prefill(LoadedModel& model, int64_t tokens, const TimingOpt
     session.reset();
     session.feed(text);
   };
-  GemmProbe gemm;
-  const std::vector<std::function<void()>> works = {prefill, [&] { gemm(); }};
-  const std::vector<Timing> timings = time_in_turn(works, options);
+  const TimesBesideProducts times = time_beside_products(prefill, GemmProbe(), options);
   return {.tokens = tokens,
-          .all = timings[0],
+          .all = times.work,
           .operations = 2.0 * static_cast<double>(model.model().product_weights() * tokens),
-          .gemm = GemmProbe::operations() / timings[1].median};
+          .gemm = GemmProbe::operations() / times.gemm.median,
+          .scaling = times.scaling};
 }
 
 }  // namespace rebased

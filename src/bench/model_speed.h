@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/scaling.h"
 #include "bench/timing.h"
 #include "runtime/loaded_model.h"
 
@@ -37,6 +38,7 @@ struct PrefillSpeed {
   Timing all;
   double operations = 0;  // two for each weight and token in matrix products
   double gemm = 0;        // operations a second of OpenBLAS, in the same rounds
+  std::optional<Scaling> scaling{};
   double tokens_per_second() const { return static_cast<double>(tokens) / all.median; }
   double share() const { return operations / all.median / gemm; }
 };

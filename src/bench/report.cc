@@ -11,11 +11,14 @@ namespace rebased {
 std::string giga(double value) { return fmt::format("{:.1f}", value * 1e-9); }
 std::string milliseconds(double seconds) { return fmt::format("{:.3f}", seconds * 1e3); }
 std::string percent(double share) { return fmt::format("{:.1f}", share * 100); }
+std::string ratio(double value) { return fmt::format("{:.2f}", value); }
 std::string spread(const Timing& timing) { return percent((timing.high - timing.low) / timing.median); }
 
 Json to_json(const Timing& timing) {
   return {{"median_s", timing.median}, {"low_s", timing.low}, {"high_s", timing.high}};
 }
+
+Json to_json(const Scaling& scaling) { return {{"work", scaling.work}, {"gemm", scaling.gemm}}; }
 
 double peak_megabytes() {
   rusage usage{};

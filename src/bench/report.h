@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "bench/scaling.h"
 #include "bench/timing.h"
 #include "config/options.h"
 #include "record/table.h"
@@ -14,6 +15,8 @@ std::string milliseconds(double seconds);  // "1.250"
 std::string percent(double share);         // "75.0" of 0.75
 std::string spread(const Timing& timing);  // distance of the quartiles in percent of the median
 Json to_json(const Timing& timing);        // {"median_s", "low_s", "high_s"}
+Json to_json(const Scaling& scaling);      // {"work", "gemm"}
+std::string ratio(double value);           // "1.87"
 
 double peak_megabytes();  // resident memory of this process at its most
 

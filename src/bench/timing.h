@@ -9,6 +9,7 @@ namespace rebased {
 struct TimingOptions {
   int rounds = 9;               // each piece of work is timed once a round
   double round_seconds = 0.05;  // and repeated for at least this long
+  bool scaling = false;         // measures of speed also time everything on one thread
 };
 
 // Seconds of one call.

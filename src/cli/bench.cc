@@ -24,11 +24,11 @@ struct BenchArguments {
   std::string weights = "f32";
   std::vector<std::string> lengths;
   int64_t rounds = TimingOptions{}.rounds, rows = 1, position = 100;
-  bool json = false;
+  bool json = false, scaling = false;
 
   TimingOptions timing() const {
     if (rounds < 1) throw UsageError("--rounds: expected at least 1, found {}", rounds);
-    return {.rounds = static_cast<int>(rounds)};
+    return {.rounds = static_cast<int>(rounds), .scaling = scaling};
   }
 };
 
@@ -49,6 +49,36 @@ void bench_limits(const BenchArguments& arguments) {
                             {{"limit", "read"}, {"one_thread", limits.read_one}, {"all", limits.read}}}));
 }
 
+std::vector<std::string> kernel_cells(const KernelSpeed& speed) {
+  const std::string error = fmt::format("{:.1e}", speed.error);
+  if (!speed.correct) return {speed.name, "wrong", "", "", "", "", "", error};
+  const bool gradient = speed.backward.has_value();
+  std::vector<std::string> cells = {speed.name,
+                                    milliseconds(speed.forward.median),
+                                    percent(speed.forward_share),
+                                    gradient ? milliseconds(speed.forward.median + speed.backward->median) : "",
+                                    gradient ? percent(speed.both_share) : "",
+                                    giga(speed.gemm),
+                                    spread(speed.forward),
+                                    error};
+  if (speed.forward_scaling) {
+    cells.push_back(ratio(speed.forward_scaling->work));
+    cells.push_back(gradient ? ratio(speed.both_scaling->work) : "");
+    cells.push_back(ratio(speed.forward_scaling->gemm));
+  }
+  return cells;
+}
+
+Json kernel_json(const KernelSpeed& speed) {
+  Json row{{"kernel", speed.name}, {"error", speed.error}, {"correct", speed.correct}};
+  if (!speed.correct) return row;
+  row.update({{"gemm", speed.gemm}, {"forward", to_json(speed.forward)}, {"forward_share", speed.forward_share}});
+  if (speed.backward) row.update({{"backward", to_json(*speed.backward)}, {"both_share", speed.both_share}});
+  if (speed.forward_scaling) row["forward_scaling"] = to_json(*speed.forward_scaling);
+  if (speed.both_scaling) row["both_scaling"] = to_json(*speed.both_scaling);
+  return row;
+}
+
 void bench_kernels(const BenchArguments& arguments) {
   const TimingOptions timing = arguments.timing();
   const std::string filter = arguments.filter.value_or("");
@@ -58,31 +88,27 @@ void bench_kernels(const BenchArguments& arguments) {
   progress.begin("kernels", count);
   const std::vector<KernelSpeed> speeds = measure_kernels(filter, timing, [&](int64_t done) { progress.update(done); });
   progress.finish();
-  Table table({{"kernel"},
-               {"forward ms", kRight},
-               {"% of gemm", kRight},
-               {"with gradient ms", kRight},
-               {"% of gemm", kRight},
-               {"gemm GFLOP/s", kRight},
-               {"spread %", kRight},
-               {"error", kRight}});
+  std::vector<Table::Column> columns = {{"kernel"},
+                                        {"forward ms", kRight},
+                                        {"% of gemm", kRight},
+                                        {"with gradient ms", kRight},
+                                        {"% of gemm", kRight},
+                                        {"gemm GFLOP/s", kRight},
+                                        {"spread %", kRight},
+                                        {"error", kRight}};
+  if (timing.scaling) {
+    for (const char* title : {"forward / 1 thread", "with gradient / 1", "gemm / 1"})
+      columns.push_back({title, kRight});
+  }
+  Table table(columns);
   Json rows = Json::array();
   bool correct = true;
   for (const KernelSpeed& speed : speeds) {
     correct = correct && speed.correct;
-    Json row{{"kernel", speed.name}, {"error", speed.error}, {"correct", speed.correct}};
-    if (!speed.correct) {
-      table.add_row({speed.name, "wrong", "", "", "", "", "", fmt::format("{:.1e}", speed.error)});
-    } else {
-      const bool gradient = speed.backward.has_value();
-      table.add_row({speed.name, milliseconds(speed.forward.median), percent(speed.forward_share),
-                     gradient ? milliseconds(speed.forward.median + speed.backward->median) : "",
-                     gradient ? percent(speed.both_share) : "", giga(speed.gemm), spread(speed.forward),
-                     fmt::format("{:.1e}", speed.error)});
-      row.update({{"gemm", speed.gemm}, {"forward", to_json(speed.forward)}, {"forward_share", speed.forward_share}});
-      if (gradient) row.update({{"backward", to_json(*speed.backward)}, {"both_share", speed.both_share}});
-    }
-    rows.push_back(std::move(row));
+    std::vector<std::string> cells = kernel_cells(speed);
+    cells.resize(columns.size());
+    table.add_row(std::move(cells));
+    rows.push_back(kernel_json(speed));
   }
   write_result(arguments, table, std::move(rows));
   if (!correct) throw Error("a kernel differs from the reference by more than its tolerance; its speed was not taken");
@@ -139,22 +165,28 @@ void bench_prefill(const BenchArguments& arguments) {
   const std::vector<int64_t> lengths = lengths_of(arguments);
   const TimingOptions timing = arguments.timing();
   const auto model = model_to_time(arguments);
-  Table table({{"tokens", kRight},
-               {"ms", kRight},
-               {"tokens/s", kRight},
-               {"GFLOP/s", kRight},
-               {"% of gemm", kRight},
-               {"spread %", kRight}});
+  std::vector<Table::Column> columns = {{"tokens", kRight},  {"ms", kRight},        {"tokens/s", kRight},
+                                        {"GFLOP/s", kRight}, {"% of gemm", kRight}, {"spread %", kRight}};
+  if (timing.scaling) columns.insert(columns.end(), {{"/ 1 thread", kRight}, {"gemm / 1", kRight}});
+  Table table(columns);
   Json rows = Json::array();
   for (const int64_t tokens : lengths) {
     const PrefillSpeed speed = measure_prefill(*model, tokens, timing);
-    table.add_row({fmt::format("{}", tokens), milliseconds(speed.all.median),
-                   fmt::format("{:.1f}", speed.tokens_per_second()), giga(speed.operations / speed.all.median),
-                   percent(speed.share()), spread(speed.all)});
+    std::vector<std::string> cells = {fmt::format("{}", tokens),
+                                      milliseconds(speed.all.median),
+                                      fmt::format("{:.1f}", speed.tokens_per_second()),
+                                      giga(speed.operations / speed.all.median),
+                                      percent(speed.share()),
+                                      spread(speed.all)};
     rows.push_back({{"tokens", tokens},
                     {"all", to_json(speed.all)},
                     {"tokens_per_second", speed.tokens_per_second()},
                     {"share", speed.share()}});
+    if (speed.scaling) {
+      cells.insert(cells.end(), {ratio(speed.scaling->work), ratio(speed.scaling->gemm)});
+      rows.back()["scaling"] = to_json(*speed.scaling);
+    }
+    table.add_row(std::move(cells));
   }
   write_result(arguments, table, std::move(rows));
 }
@@ -162,6 +194,11 @@ void bench_prefill(const BenchArguments& arguments) {
 void add_common(CommandLine& verb, BenchArguments& arguments) {
   verb.add("--rounds", arguments.rounds, "N", "rounds of timing; medians are reported, and quartiles as spread");
   verb.add("--json", arguments.json, "", "JSON instead of a table");
+}
+
+void add_scaling(CommandLine& verb, BenchArguments& arguments) {
+  verb.add("--scaling", arguments.scaling, "",
+           "time everything on one thread too: how many times faster all of them are");
 }
 
 void add_model(CommandLine& verb, BenchArguments& arguments) {
@@ -192,6 +229,7 @@ void add_bench(CommandLine& root) {
       "Each row is first compared with the double reference; a row that differs is not timed. Operations are those of "
       "the cheapest exact form.");
   kernels->add("--only", kernels_arguments->filter, "TEXT", "rows with this in their name");
+  add_scaling(*kernels, *kernels_arguments);
   add_common(*kernels, *kernels_arguments);
   bench.verb("train", "training steps of a recipe as a share of the rate of matrix products")
       .forward([](const std::vector<std::string>& typed) { execute_trainer("bench", typed); });
@@ -205,6 +243,7 @@ void add_bench(CommandLine& root) {
                                                 bench_prefill, "rebased bench prefill model --tokens 64 --tokens 256");
   add_model(*prefill, *prefill_arguments);
   prefill->add("--tokens", prefill_arguments->lengths, "N", "length of the prompt; may be repeated; default: 4096");
+  add_scaling(*prefill, *prefill_arguments);
   add_common(*prefill, *prefill_arguments);
 }
 

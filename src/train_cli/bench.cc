@@ -5,6 +5,7 @@
 #include "base/threads.h"
 #include "bench/limits.h"
 #include "bench/report.h"
+#include "bench/scaling.h"
 #include "train_cli/commands.h"
 #include "train_cli/run.h"
 
@@ -15,7 +16,7 @@ struct BenchFlags {
   std::string path;
   std::vector<std::string> set;
   int rounds = TimingOptions{}.rounds;
-  bool json = false;
+  bool json = false, scaling = false;
 };
 
 // Multiplications and additions of a step's matrix products with weights, forward and gradient: six for each weight and
@@ -47,32 +48,38 @@ int bench(const BenchFlags& flags) {
     trainer.update(recipe.optimizer.lr, 1);
     ++step;
   };
-  const std::vector<std::function<void()>> works = {train, product_probe(recipe)};
-  const std::vector<Timing> timings = time_in_turn(works, {.rounds = flags.rounds});
+  const TimesBesideProducts times =
+      time_beside_products(train, product_probe(recipe), {.rounds = flags.rounds, .scaling = flags.scaling});
   const Batch batch = trainer.data().batch(0);
-  const double seconds = timings[0].median, rate = GemmProbe::operations() / timings[1].median;
+  const double seconds = times.work.median, rate = GemmProbe::operations() / times.gemm.median;
   const double operations = products_of_a_step(trainer.model(), batch);
   const double tokens = static_cast<double>(batch.B * batch.T) / seconds;
   if (flags.json) {
-    const Json row{{"recipe", flags.path},
-                   {"step", to_json(timings[0])},
-                   {"tokens_per_second", tokens},
-                   {"operations", operations},
-                   {"gemm", rate},
-                   {"share", operations / seconds / rate}};
+    Json row{{"recipe", flags.path},
+             {"step", to_json(times.work)},
+             {"tokens_per_second", tokens},
+             {"operations", operations},
+             {"gemm", rate},
+             {"share", operations / seconds / rate}};
+    if (times.scaling) row["scaling"] = to_json(*times.scaling);
     fmt::print("{}", bench_json(Json::array({row})));
     return 0;
   }
   constexpr Align kRight = Align::kRight;
-  Table table({{"ms a step", kRight},
-               {"tokens/s", kRight},
-               {"GFLOP/s", kRight},
-               {"% of gemm", kRight},
-               {"peak MB", kRight},
-               {"spread %", kRight}});
-  table.add_row({milliseconds(seconds), fmt::format("{:.0f}", tokens), giga(operations / seconds),
-                 percent(operations / seconds / rate), fmt::format("{:.0f}", peak_megabytes()), spread(timings[0])});
-  fmt::print("{}", bench_text(table));
+  std::vector<Table::Column> columns = {{"ms a step", kRight}, {"tokens/s", kRight}, {"GFLOP/s", kRight},
+                                        {"% of gemm", kRight}, {"peak MB", kRight},  {"spread %", kRight}};
+  std::vector<std::string> cells = {milliseconds(seconds),
+                                    fmt::format("{:.0f}", tokens),
+                                    giga(operations / seconds),
+                                    percent(operations / seconds / rate),
+                                    fmt::format("{:.0f}", peak_megabytes()),
+                                    spread(times.work)};
+  if (times.scaling) {
+    columns.insert(columns.end(), {{"/ 1 thread", kRight}, {"gemm / 1", kRight}});
+    cells.insert(cells.end(), {ratio(times.scaling->work), ratio(times.scaling->gemm)});
+  }
+  Table table(std::move(columns));
+  fmt::print("{}", bench_text(table.add_row(std::move(cells))));
   return 0;
 }
 
@@ -87,6 +94,8 @@ void add_bench_command(CLI::App& app, std::function<int()>& run) {
   command->add_option("--rounds", flags->rounds, "rounds of timing; medians are reported, and quartiles as spread")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command->add_flag("--scaling", flags->scaling,
+                    "time everything on one thread too: how many times faster all of them are");
   command->add_flag("--json", flags->json, "JSON instead of a table");
   command->footer("Example:\n  rebased bench train recipes/demo/rebased.toml --rounds 3");
   command->callback([flags, &run] { run = [flags] { return bench(*flags); }; });

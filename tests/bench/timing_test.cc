@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/threads.h"
 #include "bench/kernel_speed.h"
 #include "bench/model_speed.h"
 
@@ -39,6 +40,30 @@ TEST(KernelSpeed, IsMeasuredForRowsOfAName) {
   EXPECT_GT(speeds[0].forward_share, 0);
   EXPECT_GT(speeds[0].both_share, 0);
   EXPECT_TRUE(measure_kernels("no such row", {}, {}).empty());
+}
+
+TEST(KernelSpeed, TellsHowThreadsScaleWhenAsked) {
+  const char* row = "rebased B128 H12 T48";
+  const TimingOptions once{.rounds = 1, .round_seconds = 0};
+  EXPECT_FALSE(measure_kernels(row, once, {})[0].forward_scaling.has_value());
+  const KernelSpeed speed =
+      measure_kernels(row, {.rounds = once.rounds, .round_seconds = once.round_seconds, .scaling = true}, {})[0];
+  ASSERT_TRUE(speed.forward_scaling && speed.both_scaling);
+  EXPECT_GT(speed.forward_scaling->work, 0);
+  EXPECT_GT(speed.both_scaling->work, 0);
+  EXPECT_GT(speed.both_scaling->gemm, 0);
+}
+
+TEST(Scaling, RunsTheSameWorkOnOneThreadInTurn) {
+  std::string order;
+  auto note = [&](char name) { return [&order, name] { order += thread_count() == 1 ? name : char(name - 32); }; };
+  set_thread_count(2);
+  const TimesBesideProducts times =
+      time_beside_products(note('w'), note('g'), {.rounds = 2, .round_seconds = 0, .scaling = true});
+  EXPECT_EQ(order, "WWGGwwggWGwgWGwg");
+  EXPECT_EQ(thread_count(), 2);
+  EXPECT_TRUE(times.scaling.has_value());
+  EXPECT_FALSE(time_beside_products(note('w'), note('g'), {.rounds = 1, .round_seconds = 0}).scaling.has_value());
 }
 
 Json small_config() {

@@ -164,6 +164,10 @@ TEST_F(Bench, PrintsTheMachineAndATableOrJson) {
   ASSERT_EQ(kernels.at("rows").size(), 1u);
   EXPECT_EQ(kernels.at("rows").at(0).at("correct"), true);
   EXPECT_EQ(kernels.at("machine").at("threads"), 1);
+  const CommandResult scaling = rebased("bench prefill model --rounds 1 --tokens 5 --threads 2 --scaling");
+  EXPECT_THAT(scaling.out, HasSubstr("/ 1 thread"));
+  const Json scaled = Json::parse(rebased("bench prefill model --rounds 1 --tokens 5 --scaling --json").out);
+  EXPECT_GT(scaled.at("rows").at(0).at("scaling").at("work"), 0);
 }
 
 TEST_F(Bench, RefusesWhatCannotBeMeasured) {
