@@ -10,6 +10,7 @@
 #include "cli/command_line.h"
 #include "cli/standard_streams.h"
 #include "cli/verbs.h"
+#include "record/environment.h"
 
 namespace rebased {
 namespace {
@@ -47,6 +48,7 @@ int main(int argc, char** argv) {
   using rebased::fail;
   try {
     rebased::prepare_standard_streams();
+    rebased::limit_simd();
     rebased::run(argc, argv);
     return EXIT_SUCCESS;
   } catch (const rebased::OutputClosed&) {

@@ -8,8 +8,11 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 
+#include "base/error.h"
 #include "base/threads.h"
 #include "base/version.h"
 
@@ -64,10 +67,18 @@ std::string describe_build() {
   return build;
 }
 
-// Bits of faster instruction sets are lower.
+// Instruction sets that this machine and this build have, best first: bits of faster ones are lower.
+std::vector<int64_t> simd_targets() {
+  std::vector<int64_t> targets;
+  for (int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
+    targets.push_back(left & -left);
+  }
+  return targets;
+}
+
 std::string best_simd_target() {
-  const int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
-  return usable == 0 ? "" : hwy::TargetName(usable & -usable);
+  const std::vector<int64_t> targets = simd_targets();
+  return targets.empty() ? "" : hwy::TargetName(targets.front());
 }
 
 // The configuration starts with name and version: "OpenBLAS 0.3.21 NO_AFFINITY ...".
@@ -100,6 +111,18 @@ Environment collect_environment() {
   environment.blas = describe_blas();
   environment.memory_bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
   return environment;
+}
+
+void limit_simd() {
+  const char* wanted = std::getenv("REBASED_SIMD");
+  if (wanted == nullptr) return;
+  std::string names;
+  for (const int64_t target : simd_targets()) {
+    const char* name = hwy::TargetName(target);
+    if (std::strcmp(name, wanted) == 0) return hwy::DisableTargets(target - 1);
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+  }
+  throw UsageError("REBASED_SIMD: expected one of {}, found '{}'", names, wanted);
 }
 
 std::vector<std::pair<std::string, std::string>> environment_rows(const Environment& environment) {

@@ -55,6 +55,10 @@ struct Environment {
 // Reads the machine and the program; `libraries` is left to the caller. Never throws for what cannot be found out.
 Environment collect_environment();
 
+// Keeps the kernels from instruction sets better than the one that the environment variable REBASED_SIMD names, such as
+// AVX2; without it they use the best. To be called before the first kernel. Throws UsageError naming those that exist.
+void limit_simd();
+
 // (name, value) pairs for people, unknown ones left out: {"CPU", "Intel Xeon"}, {"threads", "2 of 2 cores"}, ...
 std::vector<std::pair<std::string, std::string>> environment_rows(const Environment& environment);
 

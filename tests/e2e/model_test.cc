@@ -170,6 +170,20 @@ TEST_F(Bench, PrintsTheMachineAndATableOrJson) {
   EXPECT_GT(scaled.at("rows").at(0).at("scaling").at("work"), 0);
 }
 
+TEST_F(Bench, KeepsToTheInstructionSetAskedFor) {
+  make_model();
+  auto simd = [&](const std::string& variable) {
+    const CommandResult result = shell(variable + " rebased bench prefill model --rounds 1 --tokens 5 --json");
+    EXPECT_EQ(result.status, 0) << result.err;
+    return Json::parse(result.out).at("machine").at("simd").get<std::string>();
+  };
+  EXPECT_EQ(simd("REBASED_SIMD=SCALAR"), "SCALAR");
+  EXPECT_NE(simd(""), "SCALAR");
+  const CommandResult refused = shell("REBASED_SIMD=avx rebased bench prefill model");
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_THAT(refused.err, testing::AllOf(HasSubstr("REBASED_SIMD: expected one of"), HasSubstr("found 'avx'")));
+}
+
 TEST_F(Bench, RefusesWhatCannotBeMeasured) {
   make_model();
   expect_refused("bench decode model --rows 0", 2, "--rows: expected at least 1, found 0");

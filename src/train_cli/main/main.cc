@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/version.h"
+#include "record/environment.h"
 #include "train_cli/commands.h"
 
 namespace rebased {
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
   rebased::keep_freed_memory();
   rebased::remember_command_line(argc, argv);
   try {
+    rebased::limit_simd();
     return rebased::run(argc, argv);
   } catch (const rebased::UsageError& e) {
     return rebased::fail(e.what(), 2);
