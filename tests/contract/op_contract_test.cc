@@ -6,7 +6,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "contract/op_rows.h"
+#include "contract/op_check.h"
 #include "engine/cpu/cpu_engine.h"
 #include "support/torch.h"
 
@@ -17,68 +17,8 @@ using ::testing::HasSubstr;
 
 class OpContract : public ::testing::TestWithParam<OpRow> {};
 
-std::vector<HostArray> operands_of(const OpRow& row, const std::vector<Shape>& shapes) {
-  std::vector<HostArray> operands;
-  for (size_t i = 0; i < shapes.size(); ++i) {
-    operands.push_back(HostArray::normal(shapes[i], derive_key(5, row.name, i)));
-    if (!row.positive) continue;
-    for (double& x : operands.back().data) x = static_cast<float>(std::abs(x));
-  }
-  return operands;
-}
-
-struct OpResult {
-  std::vector<HostArray> outputs;
-  std::vector<std::optional<HostArray>> grads;
-};
-
-OpResult carry_out(const OpRow& row, Engine& engine, const std::vector<HostArray>& arrays, bool with_gradients) {
-  std::vector<Value> operands;
-  for (const HostArray& array : arrays) operands.push_back(write(engine, array));
-  if (with_gradients) {
-    for (const Value& operand : operands) track(operand);
-  }
-  OpResult result;
-  std::vector<Weighted> loss;
-  for (const Value& output : row.run(engine, operands)) {
-    result.outputs.push_back(read(output));
-    loss.push_back({output, HostArray::normal(output.shape(), derive_key(6, row.name))});
-  }
-  if (with_gradients) result.grads = gradients(loss, operands);
-  return result;
-}
-
-std::string describe(const std::vector<Shape>& shapes) {
-  std::string text;
-  for (const Shape& shape : shapes) text += shape.str() + " ";
-  return text;
-}
-
-// The float32 kernels (outputs and gradients) and the cpu engine (outputs) against float64.
 TEST_P(OpContract, EnginesAgree) {
-  const OpRow& row = GetParam();
-  const auto f64 = make_torch_engine(DType::kF64), f32 = make_torch_engine(DType::kF32);
-  CpuEngine cpu;
-  for (const std::vector<Shape>& shapes : row.sizes) {
-    const std::vector<HostArray> operands = operands_of(row, shapes);
-    const OpResult exact = carry_out(row, *f64, operands, row.gradient),
-                   ours = carry_out(row, *f32, operands, row.gradient);
-    const OpResult inference = carry_out(row, cpu, operands, false);
-    ASSERT_EQ(inference.outputs.size(), exact.outputs.size());
-    for (size_t i = 0; i < exact.outputs.size(); ++i) {
-      const double bound = row.tolerance * std::max(exact.outputs[i].max_abs(), 0.1);
-      EXPECT_EQ(difference("output", ours.outputs[i], exact.outputs[i], bound), "")
-          << "torch float32, " << describe(shapes);
-      EXPECT_EQ(difference("output", inference.outputs[i], exact.outputs[i], bound), "") << "cpu, " << describe(shapes);
-    }
-    for (size_t i = 0; i < exact.grads.size(); ++i) {
-      ASSERT_EQ(ours.grads[i].has_value(), exact.grads[i].has_value()) << "operand " << i;
-      if (!exact.grads[i]) continue;
-      const double bound = 10 * row.tolerance * std::max(exact.grads[i]->max_abs(), 0.1);
-      EXPECT_EQ(difference(fmt::format("gradient of operand {}", i), *ours.grads[i], *exact.grads[i], bound), "")
-          << describe(shapes);
-    }
-  }
+  for (const std::vector<Shape>& shapes : GetParam().sizes) EXPECT_EQ(disagreement(GetParam(), shapes), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, OpContract, ::testing::ValuesIn(op_rows()),

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <map>
 
+#include "base/error.h"
 #include "engine/vocabulary.h"
 
 namespace rebased::testing {
@@ -272,6 +275,41 @@ void add_softmax_attentions(Rows& rows) {
   }
 }
 
+std::vector<Shape> attention_operands(int64_t B, int64_t T, int64_t H, int64_t Dk, int64_t Dv) {
+  return {Shape({B, T, H, Dk}), Shape({B, T, H, Dk}), Shape({B, T, H, Dv})};
+}
+
+// What models spend their time on, at sizes that they have.
+void set_timed(std::vector<OpRow>& rows) {
+  const std::vector<Shape> matrix = {Shape({4096, 1024})}, keys = {Shape({32768, 16})},
+                           affine = {Shape({4096, 1024}), Shape({1024}), Shape({1024})},
+                           conv = {Shape({4, 1024, 1024}), Shape({1024, 4}), Shape({1024})},
+                           rebased = attention_operands(4, 2048, 8, 16, 64);
+  const std::map<std::string, std::vector<Shape>> sizes = {
+      {"dropout", matrix},
+      {"softmax", matrix},
+      {"swiglu", {Shape({4096, 2048})}},
+      {"packed_squares", keys},
+      {"taylor_features_packed", keys},
+      {"layer_norm", affine},
+      {"rms_norm", affine},
+      {"linear_no_bias", {Shape({4096, 1024}), Shape({1024, 1024}), Shape({1024})}},
+      {"linear_narrow", {Shape({6144, 64}), Shape({192, 64}), Shape({192})}},
+      {"rope_4", {Shape({4, 1024, 8, 64})}},
+      {"cross_entropy", {Shape({2048, 512}), Shape({16384, 512})}},
+      {"short_conv", conv},
+      {"short_conv_silu", conv},
+      {"quadratic_squares_auto", rebased},
+      {"quadratic_taylor_auto", rebased},
+      {"linear_auto", attention_operands(4, 2048, 8, 64, 64)},
+      {"softmax_causal_window_0", attention_operands(4, 1024, 8, 64, 64)}};
+  for (const auto& [name, shapes] : sizes) {
+    const auto row = std::find_if(rows.begin(), rows.end(), [&](const OpRow& one) { return one.name == name; });
+    if (row == rows.end()) throw Error(fmt::format("no operation has the name {}", name));
+    row->timed = shapes;
+  }
+}
+
 std::vector<OpRow> make_rows() {
   Rows rows;
   add_elementwise(rows);
@@ -280,7 +318,9 @@ std::vector<OpRow> make_rows() {
   add_convolutions(rows);
   add_linear_attentions(rows);
   add_softmax_attentions(rows);
-  return rows.take();
+  std::vector<OpRow> all = rows.take();
+  set_timed(all);
+  return all;
 }
 
 }  // namespace

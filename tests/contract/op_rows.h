@@ -16,9 +16,10 @@ struct OpRow {
   std::vector<std::vector<Shape>> sizes;  // shapes of the operands, one list a case
   // Outputs: the result, then every state array that was advanced (states are operands).
   std::function<std::vector<Value>(Engine& engine, std::span<const Value> operands)> run;
-  double tolerance = 1e-5;  // of float32 against float64, in units of the largest element: 150 roundings of 6e-8
-  bool positive = false;    // operands are made positive: normalisers stay away from zero
-  bool gradient = true;     // it has one, everywhere on its operands
+  double tolerance = 1e-5;     // of float32 against float64, in units of the largest element: 150 roundings of 6e-8
+  bool positive = false;       // operands are made positive: normalisers stay away from zero
+  bool gradient = true;        // it has one, everywhere on its operands
+  std::vector<Shape> timed{};  // operands of bench/contract_ops_bench.cc, the size that models use; none: not timed
 };
 
 const std::vector<OpRow>& op_rows();

@@ -33,4 +33,8 @@ std::vector<std::optional<HostArray>> gradients(std::span<const Weighted> output
   return result;
 }
 
+void back_propagate(const Value& output, const HostArray& weight) {
+  tensor_of(output).backward(tensor_of(write(output.engine(), weight)));
+}
+
 }  // namespace rebased::testing

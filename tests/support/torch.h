@@ -27,4 +27,7 @@ struct Weighted {
 // depend on.
 std::vector<std::optional<HostArray>> gradients(std::span<const Weighted> outputs, std::span<const Value> leaves);
 
+// The gradients of sum <weight, output> are formed and dropped: for timing.
+void back_propagate(const Value& output, const HostArray& weight);
+
 }  // namespace rebased::testing
