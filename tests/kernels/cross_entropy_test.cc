@@ -184,6 +184,20 @@ TEST(CrossEntropy, LargeLogitsDoNotOverflow) {
   });
 }
 
+// Subnormal numbers take a hundred times as long to multiply; a probability that small is none.
+TEST(CrossEntropy, GradientsOfUnlikelyIdsAreNormalNumbersOrZero) {
+  for_each_target([] {
+    for (int64_t C : {1, 256}) {
+      Problem problem({1, C, 400, 0});
+      std::fill_n(problem.e.data(), 400 * C, 0.0f);
+      for (int64_t v = 0; v < 400; ++v) problem.e[v * C] = -0.25f * static_cast<float>(v);  // logits down to -100
+      problem.x[0] = 1;
+      problem.labels = {0};
+      for (float d : problem.run(true).d_e.values()) EXPECT_NE(std::fpclassify(d), FP_SUBNORMAL) << d;
+    }
+  });
+}
+
 TEST(CrossEntropy, NanReachesTheLoss) {
   for (int64_t C : {8, 256}) {
     Problem problem({2, C, 300, 0.5});

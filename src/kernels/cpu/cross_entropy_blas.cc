@@ -37,7 +37,7 @@ HWY_INLINE float exponentiate(float* x, int64_t n, float top) {
   const Vec shift = hn::Set(d, top);
   Vec sum = hn::Zero(d);
   for_each_vector(n, [&](int64_t i, auto at) HWY_ATTR {
-    const Vec e = exp_nonpositive(d, hn::Sub(at.load(x + i), shift));
+    const Vec e = exp_weight(d, hn::Sub(at.load(x + i), shift));
     sum = hn::Add(sum, at.keep(e));
     at.store(e, x + i);
   });

@@ -129,7 +129,7 @@ HWY_INLINE Vec raise_top(const Args& a, const Part& part, const Tile& tile, cons
   const auto higher = hn::Gt(top, old);
   if (hn::AllFalse(d, higher)) return old;
   top = hn::IfThenElse(higher, top, old);
-  const Vec shrink = hn::IfThenElse(higher, exp_nonpositive(d, hn::Sub(old, top)), hn::Set(d, 1.0f));
+  const Vec shrink = hn::IfThenElse(higher, exp_weight(d, hn::Sub(old, top)), hn::Set(d, 1.0f));
   hn::StoreU(top, d, part.top + r);
   hn::StoreU(hn::Mul(shrink, hn::LoadU(d, part.sum + r)), d, part.sum + r);
   for (int64_t c = 0; a.d_x && c < a.C; ++c) {
@@ -157,7 +157,7 @@ HWY_INLINE void exponentiate_tile(const Args& a, const Part& part, const Tile& t
     Vec sum = hn::LoadU(d, part.sum + r);
     for (int64_t v = 0; v < tile.count; ++v) {
       float* weight = weights + v * kBlock + r;
-      const Vec e = exp_nonpositive(d, hn::Sub(hn::LoadU(d, weight), top));
+      const Vec e = exp_weight(d, hn::Sub(hn::LoadU(d, weight), top));
       sum = hn::Add(sum, e);
       hn::StoreU(e, d, weight);
     }

@@ -89,14 +89,20 @@ HWY_INLINE Vec exp_reduced(Tag d, Vec x, Vec& shifted) {
   return hn::MulAdd(hn::MulAdd(p, r, one), r, one);
 }
 
-// exp for x <= 0, zero below the smallest normal float. NaN stays NaN (hwy's own Exp, and Max on some targets, lose
-// it).
-HWY_INLINE Vec exp_nonpositive(Tag d, Vec x) {
+// exp for x <= 0, zero below `least`, at least -87. NaN stays NaN (hwy's own Exp, and Max on some targets, lose it).
+HWY_INLINE Vec exp_above(Tag d, Vec x, float least) {
   Vec shifted;
   const Vec y = exp_reduced(d, x, shifted);
   const Vec power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(IntTag(), shifted)));
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.0f)), hn::Mul(y, power));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, least)), hn::Mul(y, power));
 }
+
+// exp for x <= 0, zero below the smallest normal float.
+HWY_INLINE Vec exp_nonpositive(Tag d, Vec x) { return exp_above(d, x, -87.0f); }
+
+// exp for x <= 0 as a weight in a sum that holds a weight of 1: zero below e^-64 = 2^-92, which the sum cannot see. The
+// weights over sums and numbers of rows thus stay normal floats: subnormal ones take a hundred times as long to multiply.
+HWY_INLINE Vec exp_weight(Tag d, Vec x) { return exp_above(d, x, -64.0f); }
 
 // exp for any x: infinity above the float range, zero below it, gradual in between, NaN stays NaN.
 HWY_INLINE Vec exp_any(Tag d, Vec x) {

@@ -146,7 +146,7 @@ void weigh_slots(const Plan& plan, const Rows& rows, const Part& part, int64_t c
     const Vec shift = hn::Set(d, part.top[i]);
     Vec sum = hn::Zero(d);
     for (int64_t s = 0; s < kKeys; s += lane_count()) {
-      const Vec e = exp_nonpositive(d, hn::Sub(hn::LoadU(d, scores + s), shift));
+      const Vec e = exp_weight(d, hn::Sub(hn::LoadU(d, scores + s), shift));
       sum = hn::Add(sum, e);
       hn::StoreU(e, d, scores + s);
     }

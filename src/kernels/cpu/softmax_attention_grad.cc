@@ -126,7 +126,7 @@ void weigh_and_slope(const Workspace& w, int64_t rows, int64_t count) {
     }
     const Vec lse = hn::Set(d, w.lse[i]), delta = hn::Set(d, w.delta[i]);
     for (int64_t s = 0; s < kKeys; s += lane_count()) {
-      const Vec p = exp_nonpositive(d, hn::Sub(hn::LoadU(d, weights + s), lse));
+      const Vec p = exp_weight(d, hn::Sub(hn::LoadU(d, weights + s), lse));
       hn::StoreU(p, d, weights + s);
       hn::StoreU(hn::Mul(p, hn::Sub(hn::LoadU(d, slopes + s), delta)), d, slopes + s);
     }
