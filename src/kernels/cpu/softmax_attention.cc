@@ -28,6 +28,7 @@ using namespace softmax;  // NOLINT
 
 constexpr int64_t kFewRows = 8;  // below: dot products along the rows of k, no transposed copy
 constexpr int64_t kMostSplits = 64;
+constexpr int64_t kMostLanes = 16;  // lanes::kMaxLanes
 
 // How the work is cut. A task is a block of rows of one (batch, key head). Where tasks are fewer than threads its slots
 // are split as well, every split in a part of its own, and merged at the end.
@@ -47,7 +48,8 @@ struct Part {
   float* scores;  // [kQueries, kKeys]
   float* o;       // [kQueries, width]: sum of weights times values, relative to top
   float* top;     // [kQueries]
-  float* sum;     // [kQueries]
+  float* sums;    // [kQueries, kMostLanes]: of the weights, a lane's slots each, while slots are added
+  float* sum;     // [kQueries]: of all of them, at the end
 };
 
 Part cut_part(const Args& a, const Plan& plan, Scratch& scratch) {
@@ -58,6 +60,7 @@ Part cut_part(const Args& a, const Plan& plan, Scratch& scratch) {
   part.scores = scratch.take(kQueries * kKeys);
   part.o = scratch.take(kQueries * plan.width);
   part.top = scratch.take(kQueries);
+  part.sums = scratch.take(kQueries * kMostLanes);
   part.sum = scratch.take(kQueries);
   return part;
 }
@@ -82,7 +85,7 @@ void load_queries(const Args& a, const Plan& plan, const Rows& rows, const Part&
   }
   std::fill_n(part.o, kQueries * plan.width, 0.0f);
   std::fill_n(part.top, kQueries, kNone);
-  std::fill_n(part.sum, kQueries, 0.0f);
+  std::fill_n(part.sums, kQueries * kMostLanes, 0.0f);
 }
 
 // Rows of one head lie far apart, where the hardware does not look ahead.
@@ -121,52 +124,78 @@ void score_slots(const Args& a, const Rows& rows, const Part& part, const float*
   }
 }
 
-// Scores -> weights relative to the running maximum, which rises first where it must.
-void weigh_slots(const Plan& plan, const Rows& rows, const Part& part, int64_t count) {
+HWY_INLINE float highest_score(const float* scores) {
   const Tag d;
-  for (int64_t i = 0; i < rows.count; ++i) {
-    float* scores = part.scores + i * kKeys;
-    std::fill(scores + count, scores + kKeys, kNone);
-    Vec tops = hn::LoadU(d, scores);
-    for (int64_t s = lane_count(); s < kKeys; s += lane_count()) tops = hn::Max(tops, hn::LoadU(d, scores + s));
-    const float highest = max_lanes(tops);
-    if (highest == kNone && part.top[i] == kNone) {  // nothing seen yet, or NaN, which the maximum may lose
-      if (std::any_of(scores, scores + count, [](float score) { return std::isnan(score); }))
-        part.sum[i] = std::nanf("");
-      std::fill_n(scores, kKeys, 0.0f);
-      continue;
-    }
-    if (highest > part.top[i]) {
-      const Vec shrink = hn::Set(d, std::exp(part.top[i] - highest));
-      float* o = part.o + i * plan.width;
-      for (int64_t c = 0; c < plan.width; c += lane_count()) hn::StoreU(hn::Mul(shrink, hn::LoadU(d, o + c)), d, o + c);
-      part.sum[i] *= hn::GetLane(shrink);
-      part.top[i] = highest;
-    }
-    const Vec shift = hn::Set(d, part.top[i]);
-    Vec sum = hn::Zero(d);
-    for (int64_t s = 0; s < kKeys; s += lane_count()) {
-      const Vec e = exp_weight(d, hn::Sub(hn::LoadU(d, scores + s), shift));
-      sum = hn::Add(sum, e);
-      hn::StoreU(e, d, scores + s);
-    }
-    part.sum[i] += sum_lanes(sum);
+  Vec tops = hn::LoadU(d, scores);
+  for (int64_t s = lane_count(); s < kKeys; s += lane_count()) tops = hn::Max(tops, hn::LoadU(d, scores + s));
+  return max_lanes(tops);
+}
+
+// Running maxima rise to these scores; returns in shrink[i] what brings row i's sums to its new one.
+void raise_tops(const Part& part, const float* highest, float* shrink) {
+  const Tag d;
+  const Vec one = hn::Set(d, 1.0f);
+  for (int64_t i = 0; i < kQueries; i += lane_count()) {
+    const Vec old = hn::LoadU(d, part.top + i), top = hn::Max(old, hn::LoadU(d, highest + i));
+    hn::StoreU(hn::IfThenElse(hn::Gt(top, old), exp_weight(d, hn::Sub(old, top)), one), d, shrink + i);
+    hn::StoreU(hn::IfThenElse(hn::Gt(top, old), top, old), d, part.top + i);
   }
 }
 
-// o[i] += sum_s weights[i, s] v_s; slots that hold nothing are not read, they may be anything.
+// A row's scores -> weights relative to its maximum.
+HWY_INLINE void weigh_row(const Plan& plan, const Part& part, int64_t i, float shrink) {
+  const Tag d;
+  const Vec factor = hn::Set(d, shrink);
+  float *scores = part.scores + i * kKeys, *o = part.o + i * plan.width, *sums = part.sums + i * kMostLanes;
+  Vec sum = hn::Mul(factor, hn::LoadU(d, sums));
+  for (int64_t c = 0; shrink != 1 && c < plan.width; c += lane_count()) {
+    hn::StoreU(hn::Mul(factor, hn::LoadU(d, o + c)), d, o + c);
+  }
+  const Vec shift = hn::Set(d, part.top[i]);
+  for (int64_t s = 0; s < kKeys; s += lane_count()) {
+    const Vec e = exp_weight(d, hn::Sub(hn::LoadU(d, scores + s), shift));
+    sum = hn::Add(sum, e);
+    hn::StoreU(e, d, scores + s);
+  }
+  hn::StoreU(sum, d, sums);
+}
+
+// A row that has seen nothing yet, or only NaN, which a maximum may lose.
+void weigh_nothing(const Part& part, int64_t i, int64_t count) {
+  float* scores = part.scores + i * kKeys;
+  if (std::any_of(scores, scores + count, [](float score) { return std::isnan(score); })) {
+    part.sums[i * kMostLanes] = std::nanf("");
+  }
+  std::fill_n(scores, kKeys, 0.0f);
+}
+
+// Scores -> weights relative to the running maxima, which rise first where they must.
+void weigh_slots(const Plan& plan, const Rows& rows, const Part& part, int64_t count) {
+  HWY_ALIGN float highest[kQueries], shrink[kQueries];
+  std::fill_n(highest, kQueries, kNone);
+  for (int64_t i = 0; i < rows.count; ++i) {
+    std::fill(part.scores + i * kKeys + count, part.scores + (i + 1) * kKeys, kNone);
+    highest[i] = highest_score(part.scores + i * kKeys);
+  }
+  raise_tops(part, highest, shrink);
+  for (int64_t i = 0; i < rows.count; ++i) {
+    part.top[i] == kNone ? weigh_nothing(part, i, count) : weigh_row(plan, part, i, shrink[i]);
+  }
+}
+
+// o[i] += sum_s weights[i, s] v_s; slots that hold nothing are not read, they may be anything. Many rows read a dense
+// copy of the values: rows of one head, kilobytes apart, share few sets of the first cache.
 void add_values(const Args& a, const Plan& plan, const Rows& rows, const Part& part, const float* v,
                 const int64_t* positions, int64_t count, bool holes) {
   const int64_t stride = a.Hkv * a.Dv;
   if (rows.count >= kFewRows) {
-    const bool direct = plan.width == a.Dv && !holes;
-    for (int64_t s = 0; !direct && s < count; ++s) {
+    for (int64_t s = 0; s < count; ++s) {
       float* row = part.values + s * plan.width;
       const int64_t held = positions[s] >= 0 ? a.Dv : 0;
       std::fill(std::copy_n(v + s * stride, held, row), row + plan.width, 0.0f);
     }
-    multiply(round_up(rows.count, kTileRows), plan.width, count, {part.scores, kKeys, 1}, direct ? v : part.values,
-             direct ? stride : plan.width, true, part.o, plan.width);
+    multiply(round_up(rows.count, kTileRows), plan.width, count, {part.scores, kKeys, 1}, part.values, plan.width, true,
+             part.o, plan.width);
     return;
   }
   for (int64_t i = 0; i < rows.count; ++i) {
@@ -195,6 +224,7 @@ void attend(const Args& a, const Plan& plan, const Rows& rows, const Part& part,
     weigh_slots(plan, rows, part, count);
     add_values(a, plan, rows, part, a.v + slot * a.Dv, positions, count, seen == Sight::kSome);
   }
+  for (int64_t i = 0; i < rows.count; ++i) part.sum[i] = sum_lanes(hn::LoadU(Tag(), part.sums + i * kMostLanes));
 }
 
 }  // namespace

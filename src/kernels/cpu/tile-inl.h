@@ -45,25 +45,35 @@ HWY_INLINE void register_tile(int64_t K, View left, const float* b, int64_t ldb,
 
 inline constexpr int64_t kTileRows = 8;
 
+// Rows from m on, kRows at a time; returns where it stopped.
+template <int kRows, int kVectors>
+HWY_INLINE int64_t multiply_rows(int64_t m, int64_t M, int64_t K, View left, const float* b, int64_t ldb, bool add,
+                                 float* c, int64_t ldc) {
+  for (; m + kRows <= M; m += kRows) {
+    register_tile<kRows, kVectors>(K, {left.a + m * left.row, left.row, left.column}, b, ldb, add, c + m * ldc, ldc);
+  }
+  return m;
+}
+
 // Columns n .. of kVectors vectors, all rows.
 template <int kVectors>
 HWY_INLINE void multiply_columns(int64_t M, int64_t K, View left, const float* b, int64_t ldb, bool add, float* c,
                                  int64_t ldc) {
-  constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;  // at most 24 or 12 sums in 32 or 16 registers
-  int64_t m = 0;
-  for (; m + kRows <= M; m += kRows) {
-    register_tile<kRows, kVectors>(K, {left.a + m * left.row, left.row, left.column}, b, ldb, add, c + m * ldc, ldc);
-  }
-  for (; m < M; ++m) {
-    register_tile<1, kVectors>(K, {left.a + m * left.row, left.row, left.column}, b, ldb, add, c + m * ldc, ldc);
-  }
+  // At most 24 or 12 sums in 32 or 16 registers.
+  constexpr int kRows = HWY_TARGET > HWY_AVX3 ? 4 : kVectors == 4 ? 6 : 8;
+  int64_t m = multiply_rows<kRows, kVectors>(0, M, K, left, b, ldb, add, c, ldc);
+  m = multiply_rows<4, kVectors>(m, M, K, left, b, ldb, add, c, ldc);
+  multiply_rows<1, kVectors>(m, M, K, left, b, ldb, add, c, ldc);
 }
 
 // c[M, N] (+)= left[M, K] b[K, N]; M best a multiple of kTileRows, N one of the lanes.
 HWY_INLINE void multiply(int64_t M, int64_t N, int64_t K, View left, const float* b, int64_t ldb, bool add, float* c,
                          int64_t ldc) {
   const int64_t step = lane_count();
+  constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3;
   int64_t n = 0;
+  for (; kManyRegisters && N - n == 4 * step; n += 4 * step)
+    multiply_columns<kManyRegisters ? 4 : 1>(M, K, left, b + n, ldb, add, c + n, ldc);
   for (; n + 3 * step <= N && n + 4 * step != N; n += 3 * step)
     multiply_columns<3>(M, K, left, b + n, ldb, add, c + n, ldc);
   for (; n + 2 * step <= N; n += 2 * step) multiply_columns<2>(M, K, left, b + n, ldb, add, c + n, ldc);
