@@ -87,15 +87,15 @@ inline void query_grad_of_state(const Problem& x, const Plan& plan, int64_t n, c
 inline void key_grad_of_state(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
   const float* values = w.v + slot * plan.value_ld;
   transpose(padded(n), (x.Dv + 4) / 4 * 4, values, plan.value_ld, w.v_t, plan.ld);
-  key_features(x, plan, n, slot, w);
+  const float* phi = key_features(x, plan, n, slot, w);
   product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, w.v_t, plan.ld, w.dphi, plan.ld);
   features_grad(x, n, w.k_t, plan.ld, {}, w.dphi, w.dx_t);
   clear((plan.key_ld - x.Dk) * plan.ld, w.dx_t + x.Dk * plan.ld);
   transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, w.dk + slot * plan.key_ld, plan.key_ld);
   if (plan.narrow) {
-    product<true, false>(x.Dv, padded(n), x.F, w.state, plan.value_ld, w.phi, plan.ld, w.dv + slot, plan.keys);
+    product<true, false>(x.Dv, padded(n), x.F, w.state, plan.value_ld, phi, plan.ld, w.dv + slot, plan.keys);
   } else {
-    product<true, false>(n, plan.value_n, x.F, w.phi, plan.ld, w.state, plan.value_ld, w.dv + slot * plan.value_ld,
+    product<true, false>(n, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, w.dv + slot * plan.value_ld,
                          plan.value_ld);
   }
 }
@@ -260,19 +260,17 @@ inline bool reads_state(const Problem& x, const Plan& plan, const Item& item) {
 // place in x.dq.
 inline void state_pass(const Problem& x, const Plan& plan, const Item& item, int64_t t, const Workspace& w) {
   const int64_t n = std::min(plan.tile, item.end - t);
-  pack_queries(x, plan, item, t, n, w);
+  turn_queries(x, plan, item, t, n, w);
   pack_gradient(x, plan, item, t, n, w);
   query_grad_of_state(x, plan, n, w);
   unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
   if (plan.form == Form::kParallel || t + n == item.end) return;
   pack_keys(x, plan, item, t, n, 0, w);
-  key_features(x, plan, n, 0, w);
-  add_to_state(x, plan, n, w.v, nullptr, w);
+  add_to_state(x, plan, n, key_features(x, plan, n, 0, w), w.v, nullptr, w);
 }
 
 inline void add_queries_to_state_grad(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
-  features(x, n, w.q_t, plan.ld, query_coefficients(x), w.phi);
-  add_to_state(x, plan, n, w.g, w.g_t + x.Dv * plan.ld, w);
+  add_to_state(x, plan, n, query_features(x, plan, n, w), w.g, w.g_t + x.Dv * plan.ld, w);
 }
 
 // Queries of one tile: packed, with the state's part of their gradient where state_pass left one.
@@ -337,7 +335,7 @@ inline void backward_tiles(const Problem& x, const Plan& plan, const Item& item,
 inline void sum_queries(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
   for (int64_t t = item.begin; t < item.end; t += plan.tile) {
     const int64_t n = std::min(plan.tile, item.end - t);
-    pack_queries(x, plan, item, t, n, w);
+    turn_queries(x, plan, item, t, n, w);
     pack_gradient(x, plan, item, t, n, w);
     add_queries_to_state_grad(x, plan, n, w);
   }

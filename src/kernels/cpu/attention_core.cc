@@ -13,8 +13,12 @@ bool wants_states(const Problem& x, bool backward) {
   return x.d_sT != nullptr || x.d_zT != nullptr || x.d_s0 != nullptr || x.d_z0 != nullptr;
 }
 
+// Elements of a state from which on its loads and stores once a chunk weigh more than pairs inside a long chunk.
+constexpr int64_t kLargeState = 8192;
+
 int64_t chunk_of(const Problem& x) {
-  const int64_t chunk = x.chunk > 0 ? std::min(x.chunk, kMaxChunk) : kTile;
+  const int64_t own = x.F * x.Dv < kLargeState ? kTile / 2 : kTile;
+  const int64_t chunk = x.chunk > 0 ? std::min(x.chunk, kMaxChunk) : own;
   return std::min(chunk, x.T);
 }
 
@@ -66,7 +70,8 @@ Form choose_form(const Problem& x) noexcept {
   const bool states = x.s0 != nullptr || x.sT != nullptr;
   if (states) return x.T < 4 ? Form::kRecurrent : Form::kChunked;
   const double pair = 2.0 * static_cast<double>(x.Dk + x.Dv) + 3;
-  const double state = static_cast<double>(x.F) * static_cast<double>(4 * x.Dv + 7);
+  const int64_t asked = x.Dv <= kNarrow ? x.Dv : padded(x.Dv);  // columns of the state as it is computed: whole vectors
+  const double state = static_cast<double>(x.F) * static_cast<double>(2 * asked + 2 * padded(x.Dv) + 7);
   const double parallel = pair * static_cast<double>(x.T + 1) / 2;
   const double chunked = 1.25 * (state + pair * static_cast<double>(chunk_of(x) + 1) / 2);
   return parallel <= chunked ? Form::kParallel : Form::kChunked;
@@ -85,6 +90,7 @@ Plan make_plan(const Problem& x, bool backward) noexcept {
   plan.value_n = x.Dv % kPad == 0 ? x.Dv : plan.value_ld;
   plan.states = wants_states(x, backward) || (!parallel && x.T > plan.tile);
   plan.narrow = x.Dv <= kNarrow;
+  plan.num_has_den = !plan.narrow && plan.value_n > x.Dv;
   plan.state_floats = plan.states ? x.F * plan.value_ld : 0;
   if (plan.form == Form::kChunked) {
     const int64_t chunks = (x.T + plan.tile - 1) / plan.tile;

@@ -47,6 +47,7 @@ struct Plan {
   int64_t group = 1;     // heads of an item, chunked form only; divides H
   bool states = false;   // whether any state is read or formed
   bool narrow = false;
+  bool num_has_den = false;  // the normaliser is summed in column Dv of the numerators
   int64_t workspace = 0;     // floats a thread
   int64_t state_floats = 0;  // floats of one packed state [F, value_ld]
 };

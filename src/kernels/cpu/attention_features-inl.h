@@ -21,12 +21,13 @@ struct Coefficients {
 
 HWY_INLINE Coefficients query_coefficients(const Problem& x) { return {x.a, x.b, x.c}; }
 
-// phi[F, ld] of n tokens x_t[Dk, ld]; zero for the padding tokens.
-inline void features(const Problem& problem, int64_t n, const float* x_t, int64_t ld, Coefficients coefficients,
-                     float* phi) {
+// phi[F, ld] of n tokens x_t[Dk, ld]; zero for the padding tokens. Returns where they are: x_t where it is its own map.
+inline const float* features(const Problem& problem, int64_t n, const float* x_t, int64_t ld, Coefficients coefficients,
+                             float* phi) {
   const Lanes d;
   const int64_t Dk = problem.Dk;
   const int64_t columns = padded(n);
+  if (problem.linear && !problem.constant && !problem.quadratic && coefficients.b == 1) return x_t;
   float* row = phi;
   if (problem.constant) {
     for (int64_t t = 0; t < columns; ++t) row[t] = t < n ? coefficients.a : 0;
@@ -36,7 +37,7 @@ inline void features(const Problem& problem, int64_t n, const float* x_t, int64_
     const Vec b = hn::Set(d, coefficients.b);
     for (int64_t t = 0; t < columns; t += kLanes) hn::StoreU(hn::Mul(b, hn::LoadU(d, x_t + i * ld + t)), d, row + t);
   }
-  if (!problem.quadratic) return;
+  if (!problem.quadratic) return phi;
   const Vec c = hn::Set(d, coefficients.c), root = hn::Set(d, coefficients.c * std::numbers::sqrt2_v<float>);
   for (int64_t t = 0; t < columns; t += kLanes) {
     float* square = row + t;
@@ -50,6 +51,7 @@ inline void features(const Problem& problem, int64_t n, const float* x_t, int64_
       }
     }
   }
+  return phi;
 }
 
 // dx_t[Dk, ld] of n tokens from dphi[F, ld].

@@ -52,6 +52,14 @@ inline void pack_queries(const Problem& x, const Plan& plan, const Item& item, i
   transpose(padded(n), plan.key_ld, w.q, plan.key_ld, w.q_t, plan.ld);
 }
 
+// As pack_queries where only w.q_t is wanted: without the copy between, where the rows come in fours.
+inline void turn_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
+                         const Workspace& w) {
+  if (n % kPad != 0 || x.Dk % 4 != 0) return pack_queries(x, plan, item, t, n, w);
+  fetch_rows(n, x.Dk, ahead_of(x, item, t, n, x.q, x.Dk));
+  transpose(n, x.Dk, x.q + token_at(x, item, t) * x.Dk, x.H * x.Dk, w.q_t, plan.ld, x.scale);
+}
+
 // Narrow values that no state takes up are read where they lie.
 inline void place_values(const Problem& x, const Plan& plan, const Item& item, Workspace& w) {
   const bool packed = plan.states || !plan.narrow;
@@ -70,19 +78,22 @@ inline void pack_keys(const Problem& x, const Plan& plan, const Item& item, int6
             ahead_of(x, item, t, n, x.v, x.Dv));
 }
 
-inline void key_features(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
+// phi[F, ld] of the n keys at `slot`.
+inline const float* key_features(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
   transpose(padded(n), plan.key_ld, w.k + slot * plan.key_ld, plan.key_ld, w.k_t, plan.ld);
-  features(x, n, w.k_t, plan.ld, {}, w.phi);
+  return features(x, n, w.k_t, plan.ld, {}, w.phi);
+}
+
+inline const float* query_features(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
+  return features(x, n, w.q_t, plan.ld, query_coefficients(x), w.phi);
 }
 
 // state[F] += phi[F, n] rows[n]; `last` is column Dv of the rows as a vector over time, null when it is all ones.
-inline void add_to_state(const Problem& x, const Plan& plan, int64_t n, const float* rows, const float* last,
-                         const Workspace& w) {
-  product<false, true>(x.F, plan.value_n, n, w.phi, plan.ld, rows, plan.value_ld, w.state, plan.value_ld);
+inline void add_to_state(const Problem& x, const Plan& plan, int64_t n, const float* phi, const float* rows,
+                         const float* last, const Workspace& w) {
+  product<false, true>(x.F, plan.value_n, n, phi, plan.ld, rows, plan.value_ld, w.state, plan.value_ld);
   if (plan.value_n > x.Dv) return;
-  for (int64_t f = 0; f < x.F; ++f) {
-    w.state[f * plan.value_ld + x.Dv] += dot(padded(n), w.phi + f * plan.ld, last);
-  }
+  add_row_sums(x.F, padded(n), phi, plan.ld, last, w.state + x.Dv, plan.value_ld);
 }
 
 // scores[j, i] for keys [0, n_keys) x queries [first, columns); column sums to den.
@@ -152,13 +163,13 @@ inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int
 
 // What the state contributes to the packed queries.
 inline void attend_state(const Problem& x, const Plan& plan, int64_t queries, const Workspace& w) {
-  features(x, queries, w.q_t, plan.ld, query_coefficients(x), w.phi);
+  const float* phi = query_features(x, plan, queries, w);
   const int64_t columns = padded(queries);
-  add_weighted_rows(x.F, columns, w.phi, plan.ld, w.state + x.Dv, plan.value_ld, w.den);
+  if (!plan.num_has_den) add_weighted_rows(x.F, columns, phi, plan.ld, w.state + x.Dv, plan.value_ld, w.den);
   if (plan.narrow) {
-    product<true, true>(x.Dv, columns, x.F, w.state, plan.value_ld, w.phi, plan.ld, w.num, plan.ld);
+    product<true, true>(x.Dv, columns, x.F, w.state, plan.value_ld, phi, plan.ld, w.num, plan.ld);
   } else {
-    product<true, true>(queries, plan.value_n, x.F, w.phi, plan.ld, w.state, plan.value_ld, w.num, plan.value_ld);
+    product<true, true>(queries, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, w.num, plan.value_ld);
   }
 }
 
@@ -167,6 +178,7 @@ inline void finish_queries(const Problem& x, const Plan& plan, const Item& item,
                            const Workspace& w) {
   const Lanes d;
   const int64_t first = token_at(x, item, t);
+  for (int64_t i = 0; plan.num_has_den && i < n; ++i) w.den[i] = w.num[i * plan.value_ld + x.Dv];
   for (int64_t i = 0; x.z != nullptr && i < n; ++i) x.z[first + i * x.H] = w.den[i];
   const Vec one = hn::Set(d, 1), eps = hn::Set(d, x.eps);
   for (int64_t i = 0; i < padded(n); i += kLanes) {
@@ -191,7 +203,8 @@ inline void clear_sums(const Problem& x, const Plan& plan, int64_t n, const Work
 // The chunk at t from the state in w.state, which it leaves advanced when a state is kept.
 inline void forward_chunk(const Problem& x, const Plan& plan, const Item& item, int64_t t, const Workspace& w) {
   const int64_t n = std::min(plan.tile, item.end - t);
-  pack_queries(x, plan, item, t, n, w);
+  turn_queries(x, plan, item, t, n, w);
+  fetch_rows(n, x.Dv, {x.o + token_at(x, item, t) * x.Dv, x.H * x.Dv});
   pack_keys(x, plan, item, t, n, 0, w);
   clear_sums(x, plan, n, w);
   const bool empty = x.s0 == nullptr && t == 0;
@@ -199,8 +212,7 @@ inline void forward_chunk(const Problem& x, const Plan& plan, const Item& item, 
   attend_tile(x, plan, n, n, 0, true, w);
   finish_queries(x, plan, item, t, n, w);
   if (t + n == item.end && (x.sT == nullptr || item.end < x.T)) return;
-  key_features(x, plan, n, 0, w);
-  add_to_state(x, plan, n, w.v, nullptr, w);
+  add_to_state(x, plan, n, key_features(x, plan, n, 0, w), w.v, nullptr, w);
 }
 
 // Every query tile against every key tile up to its own; the state, when there is one, through the features.
@@ -208,7 +220,7 @@ inline void forward_tiles(const Problem& x, const Plan& plan, const Item& item, 
   for (int64_t t = 0; t < x.T; t += plan.tile) pack_keys(x, plan, item, t, std::min(plan.tile, x.T - t), t, w);
   for (int64_t t = 0; t < x.T; t += plan.tile) {
     const int64_t n = std::min(plan.tile, x.T - t);
-    pack_queries(x, plan, item, t, n, w);
+    turn_queries(x, plan, item, t, n, w);
     clear_sums(x, plan, n, w);
     if (x.s0 != nullptr) attend_state(x, plan, n, w);
     for (int64_t s = 0; s < t; s += plan.tile) attend_tile(x, plan, n, plan.tile, s, false, w);
@@ -217,8 +229,7 @@ inline void forward_tiles(const Problem& x, const Plan& plan, const Item& item, 
   }
   for (int64_t t = 0; x.sT != nullptr && t < x.T; t += plan.tile) {
     const int64_t n = std::min(plan.tile, x.T - t);
-    key_features(x, plan, n, t, w);
-    add_to_state(x, plan, n, w.v + t * plan.value_ld, nullptr, w);
+    add_to_state(x, plan, n, key_features(x, plan, n, t, w), w.v + t * plan.value_ld, nullptr, w);
   }
 }
 
@@ -227,8 +238,7 @@ inline void sum_keys(const Problem& x, const Plan& plan, const Item& item, const
   for (int64_t t = item.begin; t < item.end; t += plan.tile) {
     const int64_t n = std::min(plan.tile, item.end - t);
     pack_keys(x, plan, item, t, n, 0, w);
-    key_features(x, plan, n, 0, w);
-    add_to_state(x, plan, n, w.v, nullptr, w);
+    add_to_state(x, plan, n, key_features(x, plan, n, 0, w), w.v, nullptr, w);
   }
 }
 

@@ -6,6 +6,7 @@
 #define REBASED_KERNELS_CPU_ATTENTION_PRODUCT_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstring>
 
 #include "hwy/cache_control.h"
@@ -155,6 +156,12 @@ struct Ahead {
   int64_t stride;
 };
 
+inline void fetch_rows(int64_t n, int64_t D, Ahead ahead) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < D; j += kPad) hwy::Prefetch(ahead.from + i * ahead.stride + j);
+  }
+}
+
 // n such rows, and zero rows down to row padded(n).
 inline void pack_rows(int64_t n, int64_t D, const float* from, int64_t stride, float factor, float last, float* to,
                       int64_t ld, Ahead ahead) {
@@ -209,27 +216,46 @@ inline void unpack_columns(int64_t n, int64_t D, const float* from, int64_t ld, 
   }
 }
 
-// Sum of x[i] * weight[i], or of x[i] alone when weight is null; n is a multiple of kPad.
-HWY_INLINE float dot(int64_t n, const float* x, const float* weight) {
+// Partial sums of x[i] * weight[i], or of x[i] alone when weight is null; n is a multiple of kPad.
+HWY_INLINE Vec lane_sums(int64_t n, const float* x, const float* weight) {
   const Lanes d;
   Vec sum = hn::Zero(d);
   for (int64_t i = 0; i < n; i += kLanes) {
     const Vec value = hn::LoadU(d, x + i);
     sum = weight == nullptr ? hn::Add(sum, value) : hn::MulAdd(value, hn::LoadU(d, weight + i), sum);
   }
-  return hn::GetLane(hn::SumOfLanes(d, sum));
+  return sum;
 }
 
-// sum[0..n) += sum over k of weight[k * weight_step] rows[k, 0..n); n is a multiple of kPad.
+// sum[m * sum_step] += sum of x[m, 0..n) * weight, or of x[m, 0..n) alone when weight is null; n is a multiple of kPad.
+inline void add_row_sums(int64_t M, int64_t n, const float* x, int64_t ld, const float* weight, float* sum,
+                         int64_t sum_step) {
+  const Lanes d;
+  for (int64_t m = 0; m < M; m += 4) {
+    const int64_t rows = std::min<int64_t>(4, M - m);
+    const auto row = [&](int64_t r) { return lane_sums(n, x + (m + std::min(r, rows - 1)) * ld, weight); };
+    float sums[4];
+    sums_of_lanes(d, row(0), row(1), row(2), row(3), sums);
+    for (int64_t r = 0; r < rows; ++r) sum[(m + r) * sum_step] += sums[r];
+  }
+}
+
+// sum[0..n) += sum over k of weight[k * weight_step] rows[k, 0..n); n is a multiple of kPad. Four partial sums hide the
+// latency of an addition.
 inline void add_weighted_rows(int64_t K, int64_t n, const float* rows, int64_t ld, const float* weight,
                               int64_t weight_step, float* sum) {
   const Lanes d;
   for (int64_t i = 0; i < n; i += kLanes) {
-    Vec total = hn::LoadU(d, sum + i);
-    for (int64_t k = 0; k < K; ++k) {
+    const auto add = [&](int64_t k, Vec& total) {
       total = hn::MulAdd(hn::Set(d, weight[k * weight_step]), hn::LoadU(d, rows + k * ld + i), total);
+    };
+    Vec total[4] = {hn::LoadU(d, sum + i), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    int64_t k = 0;
+    for (; k + 4 <= K; k += 4) {
+      for (int64_t r = 0; r < 4; ++r) add(k + r, total[r]);
     }
-    hn::StoreU(total, d, sum + i);
+    for (; k < K; ++k) add(k, total[0]);
+    hn::StoreU(hn::Add(hn::Add(total[0], total[1]), hn::Add(total[2], total[3])), d, sum + i);
   }
 }
 

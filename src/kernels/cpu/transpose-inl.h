@@ -16,9 +16,10 @@ HWY_BEFORE_NAMESPACE();
 namespace rebased::kernels::cpu::HWY_NAMESPACE::lanes {
 
 #if HWY_TARGET == HWY_SCALAR
-inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to,
+                      float factor = 1) {
   for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t n = 0; n < columns; ++n) to[n * ld_to + r] = from[r * ld_from + n];
+    for (int64_t n = 0; n < columns; ++n) to[n * ld_to + r] = factor * from[r * ld_from + n];
   }
 }
 #else
@@ -34,12 +35,12 @@ HWY_INLINE void store_blocks(D d, hn::Vec<D> v, float* to, int64_t stride) {
   }
 }
 
-// Four rows of as many columns as D has lanes, turned into columns of four.
+// Four rows of as many columns as D has lanes, times a factor, turned into columns of four.
 template <class D>
-HWY_INLINE void transpose_four(D d, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+HWY_INLINE void transpose_four(D d, const float* from, int64_t ld_from, float* to, int64_t ld_to, float factor) {
   const hn::Repartition<double, D> wide;
-  const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + ld_from);
-  const auto r2 = hn::LoadU(d, from + 2 * ld_from), r3 = hn::LoadU(d, from + 3 * ld_from);
+  const auto row = [&](int64_t r) { return hn::Mul(hn::Set(d, factor), hn::LoadU(d, from + r * ld_from)); };
+  const auto r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
   const auto low01 = hn::BitCast(wide, hn::InterleaveLower(d, r0, r1));
   const auto low23 = hn::BitCast(wide, hn::InterleaveLower(d, r2, r3));
   const auto high01 = hn::BitCast(wide, hn::InterleaveUpper(d, r0, r1));
@@ -50,15 +51,16 @@ HWY_INLINE void transpose_four(D d, const float* from, int64_t ld_from, float* t
   store_blocks(d, hn::BitCast(d, hn::InterleaveUpper(wide, high01, high23)), to + 3 * ld_to, 4 * ld_to);
 }
 
-// to[columns, rows] = from[rows, columns]^T; rows and columns are multiples of 4.
-inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+// to[columns, rows] = factor from[rows, columns]^T; rows and columns are multiples of 4.
+inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to,
+                      float factor = 1) {
   for (int64_t r = 0; r < rows; r += 4) {
     int64_t n = 0;
     for (; n + lane_count() <= columns; n += lane_count()) {
-      transpose_four(Tag(), from + r * ld_from + n, ld_from, to + n * ld_to + r, ld_to);
+      transpose_four(Tag(), from + r * ld_from + n, ld_from, to + n * ld_to + r, ld_to, factor);
     }
     for (; n < columns; n += 4) {
-      transpose_four(hn::CappedTag<float, 4>(), from + r * ld_from + n, ld_from, to + n * ld_to + r, ld_to);
+      transpose_four(hn::CappedTag<float, 4>(), from + r * ld_from + n, ld_from, to + n * ld_to + r, ld_to, factor);
     }
   }
 }
