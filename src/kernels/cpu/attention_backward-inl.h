@@ -262,6 +262,7 @@ inline void state_pass(const Problem& x, const Plan& plan, const Item& item, int
   const int64_t n = std::min(plan.tile, item.end - t);
   turn_queries(x, plan, item, t, n, w);
   pack_gradient(x, plan, item, t, n, w);
+  fetch_rows(n, x.Dk, {x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk});
   query_grad_of_state(x, plan, n, w);
   unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
   if (plan.form == Form::kParallel || t + n == item.end) return;
@@ -299,6 +300,9 @@ inline void backward_chunk(const Problem& x, const Plan& plan, const Item& item,
   const bool last = t + n == x.T && x.d_sT == nullptr && x.d_zT == nullptr;
   begin_queries(x, plan, item, t, n, continued, w);
   pack_keys(x, plan, item, t, n, 0, w);
+  const int64_t token = token_at(x, item, t);
+  fetch_rows(n, x.Dk, {x.dk + token * x.Dk, x.H * x.Dk});
+  fetch_rows(n, x.Dv, {x.dv + token * x.Dv, x.H * x.Dv});
   if (last) {
     clear_key_grad(x, plan, n, 0, w);
   } else {

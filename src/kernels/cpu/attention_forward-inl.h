@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/attention_features-inl.h"
+#include "kernels/cpu/attention_narrow-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rebased::kernels::cpu::attention {
@@ -128,27 +129,23 @@ inline void weigh_scores(const Problem& x, const Plan& plan, int64_t n_keys, int
 }
 
 // num += weights^T values for one block of queries over keys [0, n_keys).
-inline void add_values(const Problem& x, const Plan& plan, int64_t first, int64_t queries, int64_t n_keys,
-                       const float* values, const Workspace& w) {
-  if (plan.narrow) {
-    product<true, true>(x.Dv, padded(queries), n_keys, values, w.values_ld, w.scores + first, plan.ld, w.num + first,
-                        plan.ld);
-  } else {
-    product<true, true>(queries, plan.value_n, n_keys, w.scores + first, plan.ld, values, plan.value_ld,
-                        w.num + first * plan.value_ld, plan.value_ld);
-  }
+inline void add_values(const Plan& plan, int64_t first, int64_t queries, int64_t n_keys, const float* values,
+                       const Workspace& w) {
+  product<true, true>(queries, plan.value_n, n_keys, w.scores + first, plan.ld, values, plan.value_ld,
+                      w.num + first * plan.value_ld, plan.value_ld);
 }
 
 // Adds what the keys at `slot` contribute to the packed queries. On the diagonal, queries and keys are the same tokens.
 inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int64_t n_keys, int64_t slot,
                         bool diagonal, const Workspace& w) {
+  if (plan.narrow) return attend_narrow(x, plan, queries, n_keys, slot, diagonal, w);
   const float* keys = w.k + slot * plan.key_ld;
   const float* values = w.values + slot * w.values_ld;
   const int64_t columns = padded(queries);
   if (!diagonal) {
     scores_of_keys(x, plan, n_keys, 0, columns, keys, w, 0);
     weigh_scores(x, plan, n_keys, 0, columns, 0, false, w);
-    add_values(x, plan, 0, queries, n_keys, values, w);
+    add_values(plan, 0, queries, n_keys, values, w);
     return;
   }
   for (int64_t j = 0; j < n_keys; j += kPad) {
@@ -157,7 +154,7 @@ inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int
     weigh_scores(x, plan, rows, j, columns, j, true, w);
   }
   for (int64_t i = 0; i < queries; i += kPad) {
-    add_values(x, plan, i, std::min(kPad, queries - i), std::min(i + kPad, n_keys), values, w);
+    add_values(plan, i, std::min(kPad, queries - i), std::min(i + kPad, n_keys), values, w);
   }
 }
 

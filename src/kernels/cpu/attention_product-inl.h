@@ -30,16 +30,11 @@ HWY_INLINE const float* left_at(const float* a, int64_t step, int64_t m, int64_t
   return kTransposed ? a + k * step + m : a + m * step + k;
 }
 
-template <int kRows, int kVecs, bool kTransposed, bool kAdd>
-HWY_INLINE void product_tile(int64_t K, const float* HWY_RESTRICT a, int64_t step, const float* HWY_RESTRICT b,
-                             int64_t ldb, float* HWY_RESTRICT c, int64_t ldc) {
+// sum[kRows, kVecs] += a b over K, in registers.
+template <int kRows, int kVecs, bool kTransposed>
+HWY_INLINE void add_product(int64_t K, const float* HWY_RESTRICT a, int64_t step, const float* HWY_RESTRICT b,
+                            int64_t ldb, Vec (&sum)[kRows][kVecs]) {
   const Lanes d;
-  Vec sum[kRows][kVecs];
-  HWY_UNROLL(16)
-  for (int m = 0; m < kRows; ++m) {
-    HWY_UNROLL(4)
-    for (int n = 0; n < kVecs; ++n) sum[m][n] = kAdd ? hn::LoadU(d, c + m * ldc + n * kLanes) : hn::Zero(d);
-  }
   for (int64_t k = 0; k < K; ++k) {
     Vec row[kVecs];
     HWY_UNROLL(4)
@@ -51,6 +46,19 @@ HWY_INLINE void product_tile(int64_t K, const float* HWY_RESTRICT a, int64_t ste
       for (int n = 0; n < kVecs; ++n) sum[m][n] = hn::MulAdd(left, row[n], sum[m][n]);
     }
   }
+}
+
+template <int kRows, int kVecs, bool kTransposed, bool kAdd>
+HWY_INLINE void product_tile(int64_t K, const float* HWY_RESTRICT a, int64_t step, const float* HWY_RESTRICT b,
+                             int64_t ldb, float* HWY_RESTRICT c, int64_t ldc) {
+  const Lanes d;
+  Vec sum[kRows][kVecs];
+  HWY_UNROLL(16)
+  for (int m = 0; m < kRows; ++m) {
+    HWY_UNROLL(4)
+    for (int n = 0; n < kVecs; ++n) sum[m][n] = kAdd ? hn::LoadU(d, c + m * ldc + n * kLanes) : hn::Zero(d);
+  }
+  add_product<kRows, kVecs, kTransposed>(K, a, step, b, ldb, sum);
   HWY_UNROLL(16)
   for (int m = 0; m < kRows; ++m) {
     HWY_UNROLL(4)
@@ -60,18 +68,14 @@ HWY_INLINE void product_tile(int64_t K, const float* HWY_RESTRICT a, int64_t ste
 
 constexpr bool kManyRegisters = kLanes == kPad;  // 32 instead of 16
 
-// As many rows as the registers hold sums of, then what is left.
-template <int kVecs, bool kTransposed, bool kAdd>
-HWY_INLINE void product_panel(int64_t M, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb, float* c,
-                              int64_t ldc) {
+// Calls body(count, m) for as many of M rows at a time as the registers hold sums of, beside kVecs vectors; then for
+// what is left.
+template <int kVecs, class Body>
+HWY_INLINE void for_row_tiles(int64_t M, const Body& body) {
   constexpr int kRows = !kManyRegisters ? 4 : kVecs == 4 ? 6 : 8;
   int64_t m = 0;
   auto rows = [&](auto count) {
-    constexpr int kCount = decltype(count)::value;
-    for (; m + kCount <= M; m += kCount) {
-      product_tile<kCount, kVecs, kTransposed, kAdd>(K, left_at<kTransposed>(a, step, m, 0), step, b, ldb, c + m * ldc,
-                                                     ldc);
-    }
+    for (; m + count <= M; m += count) body(count, m);
   };
   rows(std::integral_constant<int, kRows>());
   if constexpr (kRows > 4) rows(std::integral_constant<int, 4>());
@@ -79,12 +83,11 @@ HWY_INLINE void product_panel(int64_t M, int64_t K, const float* a, int64_t step
   rows(std::integral_constant<int, 1>());
 }
 
-// c[M, N] (+)= a[M, K] b[K, N]; N is a multiple of kPad.
-template <bool kTransposed, bool kAdd>
-HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb,
-                          float* c, int64_t ldc) {
+// Calls body(vectors, n) for panels of N columns; N is a multiple of kPad.
+template <class Body>
+HWY_INLINE void for_panels(int64_t N, const Body& body) {
   const auto panel = [&](auto vectors, int64_t n) -> int64_t {
-    product_panel<decltype(vectors)::value, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc);
+    body(vectors, n);
     return vectors * kLanes;
   };
   constexpr int kFour = kManyRegisters ? 4 : 1, kThree = kManyRegisters ? 3 : 1;
@@ -100,6 +103,24 @@ HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64
       n += panel(std::integral_constant<int, 1>(), n);
     }
   }
+}
+
+template <int kVecs, bool kTransposed, bool kAdd>
+HWY_INLINE void product_panel(int64_t M, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb, float* c,
+                              int64_t ldc) {
+  for_row_tiles<kVecs>(M, [=](auto count, int64_t m) {
+    product_tile<count, kVecs, kTransposed, kAdd>(K, left_at<kTransposed>(a, step, m, 0), step, b, ldb, c + m * ldc,
+                                                  ldc);
+  });
+}
+
+// c[M, N] (+)= a[M, K] b[K, N]; N is a multiple of kPad.
+template <bool kTransposed, bool kAdd>
+HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb,
+                          float* c, int64_t ldc) {
+  for_panels(N, [=](auto vectors, int64_t n) {
+    product_panel<vectors, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc);
+  });
 }
 
 #if HWY_TARGET == HWY_SCALAR
