@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <vector>
 
 #include "base/dtype.h"
@@ -21,9 +23,9 @@ struct Packed {
   PackedMatrix matrix;
 
   Packed(Packing packing, int64_t O, int64_t I, const float* w)
-      : data(static_cast<size_t>(O * packed_row_bytes(packing, I) + 1)),
-        scales(static_cast<size_t>(O * packed_scale_bytes(packing, I) + 4)),
-        matrix{packing, O, I, data.data(), packed_scale_bytes(packing, I) > 0 ? scales.data() : nullptr} {
+      : data(static_cast<size_t>(packed_data_bytes(packing, O, I)), 0xff),
+        scales(static_cast<size_t>(packed_scale_bytes(packing, O, I)), 0xff),
+        matrix{packing, O, I, data.data(), scales.empty() ? nullptr : scales.data()} {
     pack(packing, O, I, w, data.data(), scales.data());
   }
   std::vector<double> values() const {
@@ -105,21 +107,65 @@ TEST(Packing, OfWeightsThatAreNotFiniteIsDefined) {
 }
 
 TEST(Packing, CountsBytes) {
-  EXPECT_EQ(packed_row_bytes(Packing::kBF16, 33), 66);
-  EXPECT_EQ(packed_row_bytes(Packing::kI8, 33), 33);
-  EXPECT_EQ(packed_row_bytes(Packing::kI4, 33), 32);
-  EXPECT_EQ(packed_scale_bytes(Packing::kBF16, 33), 0);
-  EXPECT_EQ(packed_scale_bytes(Packing::kI8, 33), 4);
-  EXPECT_EQ(packed_scale_bytes(Packing::kI4, 33), 4);
+  EXPECT_EQ(packed_data_bytes(Packing::kBF16, 3, 33), 198);
+  EXPECT_EQ(packed_data_bytes(Packing::kI8, 3, 33), 99);
+  EXPECT_EQ(packed_data_bytes(Packing::kI4, 3, 33), 16 * 32);
+  EXPECT_EQ(packed_data_bytes(Packing::kI4, 17, 32), 32 * 16);
+  EXPECT_EQ(packed_scale_bytes(Packing::kBF16, 3, 33), 0);
+  EXPECT_EQ(packed_scale_bytes(Packing::kI8, 3, 33), 12);
+  EXPECT_EQ(packed_scale_bytes(Packing::kI4, 3, 33), 16 * 4);
+  EXPECT_EQ(packed_scale_bytes(Packing::kI4, 17, 32), 32 * 2);
+}
+
+// Weight (o, i) is (o + i) mod 16 - 8 times the scale 2^-o, which makes the scale's own rounding exact.
+TEST(Packing, OfFourBitsLiesInTilesOfSixteenRows) {
+  std::vector<float> w;
+  for (int o = 0; o < 18; ++o) {
+    for (int i = 0; i < 64; ++i) w.push_back(std::ldexp(static_cast<float>((o + i) % 16 - 8), -o));
+  }
+  const Packed packed(Packing::kI4, 18, 64, w.data());
+  for (int o = 0; o < 32; ++o) {
+    for (int group = 0; group < 2; ++group) {
+      const size_t tile_group = static_cast<size_t>(o / 16 * 2 + group), row = static_cast<size_t>(o % 16);
+      uint16_t scale;
+      std::memcpy(&scale, &packed.scales[(tile_group * 16 + row) * 2], 2);
+      EXPECT_EQ(bf16_to_f32(scale), o < 18 ? std::ldexp(1.0f, -o) : 0.0f);
+      for (int v = 0; v < 4; ++v) {
+        for (int b = 0; b < 4; ++b) {
+          const int low = (o + 8 * v + b) % 16, high = (o + 8 * v + 4 + b) % 16;
+          const int byte =
+              packed.data[((tile_group * 4 + static_cast<size_t>(v)) * 16 + row) * 4 + static_cast<size_t>(b)];
+          EXPECT_EQ(byte, o < 18 ? low + 16 * high : 0) << o << " " << group << " " << v << " " << b;
+        }
+      }
+    }
+  }
+}
+
+// As the engine packs with several threads.
+TEST(Packing, OfTilesIsThePackingOfTheMatrix) {
+  constexpr int64_t kO = 70, kI = 45;
+  const Buffer<float> w = random_buffer(kO * kI, 4);
+  for (Packing packing : kPackings) {
+    Packed parts(packing, kO, kI, std::vector<float>(static_cast<size_t>(kO * kI)).data());
+    for (int64_t begin = 0; begin < kO; begin += 2 * kPackedTile) {
+      pack(packing, std::min(2 * kPackedTile, kO - begin), kI, w.data() + begin * kI,
+           parts.data.data() + packed_data_bytes(packing, begin, kI),
+           parts.scales.data() + packed_scale_bytes(packing, begin, kI));
+    }
+    const Packed whole(packing, kO, kI, w.data());
+    EXPECT_EQ(parts.data, whole.data);
+    EXPECT_EQ(parts.scales, whole.scales);
+  }
 }
 
 TEST(PackedLinear, UnpacksAsTheReference) {
   for_each_target([] {
     for (Packing packing : kPackings) {
       for (int64_t I : {1, 7, 16, 31, 32, 33, 64, 100}) {
-        const Packed packed(packing, 3, I, random_buffer(3 * I, 2).data());
-        Buffer<float> w(2 * I);
-        cpu::unpack_rows(packed.matrix, 1, 2, w.data());
+        const Packed packed(packing, 18, I, random_buffer(18 * I, 2).data());
+        Buffer<float> w(17 * I);
+        cpu::unpack_rows(packed.matrix, 1, 17, w.data());
         const std::vector<double> all = packed.values();
         expect_near(w, std::vector<double>(all.begin() + I, all.end()), 3 * kEps, 1e-30, "unpacked");
       }
@@ -127,21 +173,34 @@ TEST(PackedLinear, UnpacksAsTheReference) {
   });
 }
 
+// What the product takes for x.
+std::vector<double> taken(Packing packing, int64_t N, int64_t I, const Buffer<float>& x) {
+  std::vector<double> values = x.doubles();
+  if (packing == Packing::kI4) reference::round_to_bytes(N, I, x.data(), values.data());
+  return values;
+}
+
+std::vector<float> product(int64_t N, const Buffer<float>& x, const Packed& w, const float* bias = nullptr) {
+  Buffer<float> y(N * w.matrix.O), scratch(cpu::packed_linear_scratch(N, w.matrix));
+  cpu::packed_linear(N, x.data(), w.matrix, bias, y.data(), scratch.data());
+  return y.values();
+}
+
 TEST(PackedLinear, IsTheProductWithTheUnpackedWeights) {
   for_each_target([] {
     for (Packing packing : kPackings) {
-      for (int64_t N : {1, 2, 3, 7, 64, 65}) {
+      for (int64_t N : {1, 2, 3, 7, 8, 13, 64, 65}) {
         for (int64_t I : {1, 16, 33, 100}) {
-          for (int64_t O : {1, 3, 4, 9, 34}) {
+          for (int64_t O : {1, 3, 4, 9, 16, 34}) {
             const Buffer<float> x = random_buffer(N * I, 1), bias = random_buffer(O, 3);
             const Packed packed(packing, O, I, random_buffer(O * I, 2).data());
             for (bool biased : {false, true}) {
               Buffer<float> y(N * O), scratch(cpu::packed_linear_scratch(N, packed.matrix));
               cpu::packed_linear(N, x.data(), packed.matrix, biased ? bias.data() : nullptr, y.data(), scratch.data());
               std::vector<double> want(static_cast<size_t>(N * O));
-              reference::linear(N, I, O, x.doubles().data(), packed.values().data(),
+              reference::linear(N, I, O, taken(packing, N, I, x).data(), packed.values().data(),
                                 biased ? bias.doubles().data() : nullptr, want.data());
-              // As for float weights; the 8 that four-bit products subtract again is within the factor 16.
+              // As for float weights.
               expect_near(y, want, kEps, kEps * 16 * static_cast<double>(I + 4), "packed linear");
             }
           }
@@ -151,17 +210,75 @@ TEST(PackedLinear, IsTheProductWithTheUnpackedWeights) {
   });
 }
 
+// Every 16-bit sum of the group at its largest, either way.
+TEST(PackedLinear, OfFourBitsHoldsTheLargestSums) {
+  std::vector<float> w(32, -7.0f);
+  w[0] = 8;  // the scale -1: the others are 7 steps up, which is stored as 15
+  Packed packed(Packing::kI4, 1, 32, w.data());
+  for_each_target([&] {
+    for (float sign : {-1.0f, 1.0f}) {
+      const Buffer<float> x(32, 1, 127 * sign);
+      EXPECT_EQ(product(1, x, packed), std::vector<float>{sign * 127 * (8 - 31 * 7)});
+    }
+  });
+}
+
+// Half a step of its group for each element of x, times the weight.
+TEST(PackedLinear, OfFourBitsIsNearTheProductWithFloats) {
+  constexpr int64_t kN = 5, kI = 100, kO = 20;
+  const Buffer<float> x = random_buffer(kN * kI, 1);
+  const Packed packed(Packing::kI4, kO, kI, random_buffer(kO * kI, 2).data());
+  const std::vector<float> y = product(kN, x, packed);
+  const std::vector<double> w = packed.values();
+  double largest_distance = 0;
+  for (int64_t n = 0; n < kN; ++n) {
+    for (int64_t o = 0; o < kO; ++o) {
+      double want = 0, bound = 0;
+      for (int64_t i = 0; i < kI; ++i) {
+        const int64_t begin = i / kPackedGroup * kPackedGroup, end = std::min(kI, begin + kPackedGroup);
+        double most = 0;
+        for (int64_t j = begin; j < end; ++j) most = std::max<double>(most, std::abs(x.data()[n * kI + j]));
+        const double weight = w[static_cast<size_t>(o * kI + i)];
+        want += x.data()[n * kI + i] * weight;
+        bound += std::abs(weight) * most * (0.5 / 127 + 8 * kEps);  // rounding of the float sums
+      }
+      const double distance = std::abs(y[static_cast<size_t>(n * kO + o)] - want);
+      EXPECT_LE(distance, bound);
+      largest_distance = std::max(largest_distance, distance / bound);
+    }
+  }
+  EXPECT_GT(largest_distance, 0.01);  // x is rounded
+}
+
+TEST(PackedLinear, OfFourBitsRoundsEveryKindOfGroup) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  Buffer<float> x(6 * 32, 1, 1.0f);
+  for (int64_t i = 0; i < 32; ++i) {
+    x[i] = 0;                                            // zeros
+    x[32 + i] = static_cast<float>(i) * 0x1p-149f;       // the smallest floats
+    x[64 + i] = std::ldexp(1.0f, static_cast<int>(i));   // of many sizes
+    x[96 + i] = (static_cast<float>(i) - 15.5f) * 8.0f;  // halfway between two steps
+  }
+  x[96] = -127;
+  x[128 + 5] = kInf;
+  x[160 + 9] = std::numeric_limits<float>::quiet_NaN();
+  const Packed packed(Packing::kI4, 3, 32, random_buffer(3 * 32, 2).data());
+  std::vector<double> rounded = taken(Packing::kI4, 6, 32, x), want(18);
+  reference::linear(6, 32, 3, rounded.data(), packed.values().data(), nullptr, want.data());
+  for_each_target([&] {
+    const std::vector<float> y = product(6, x, packed);
+    for (size_t i = 0; i < 12; ++i) EXPECT_NEAR(y[i], want[i], 4 * kEps * std::abs(want[i]) + 0x1p-140) << i;
+    for (size_t i = 12; i < 18; ++i) EXPECT_TRUE(std::isnan(y[i]) && std::isnan(want[i])) << i;
+  });
+}
+
 TEST(PackedLinear, IsTheSameOnEveryThreadCount) {
   const Buffer<float> x = random_buffer(3 * 257, 1), w = random_buffer(4001 * 257, 2);
   for (Packing packing : kPackings) {
     const Packed packed(packing, 4001, 257, w.data());
     for (int64_t N : {1, 3}) {
       std::vector<std::vector<float>> results;
-      for_each_thread_count([&] {
-        Buffer<float> y(N * 4001), scratch(cpu::packed_linear_scratch(N, packed.matrix));
-        cpu::packed_linear(N, x.data(), packed.matrix, nullptr, y.data(), scratch.data());
-        results.push_back(y.values());
-      });
+      for_each_thread_count([&] { results.push_back(product(N, x, packed)); });
       EXPECT_EQ(results[0], results[1]);
       EXPECT_EQ(results[0], results[2]);
     }

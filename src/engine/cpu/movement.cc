@@ -64,23 +64,27 @@ Value CpuEngine::borrow(const float* data, const Shape& shape, std::shared_ptr<c
 Value CpuEngine::matrix(const Value& whole) {
   if (!weights_) return whole;
   const int64_t O = whole.size(0), I = whole.size(1);
-  const int64_t row = kernels::packed_row_bytes(*weights_, I), scale = kernels::packed_scale_bytes(*weights_, I);
-  const int64_t scales_at = (O * row + kCacheLine - 1) / kCacheLine * kCacheLine;
-  std::shared_ptr<void> block = arena_->acquire(static_cast<size_t>(scales_at + O * scale));
+  auto data_bytes = [&](int64_t rows) { return kernels::packed_data_bytes(*weights_, rows, I); };
+  auto scale_bytes = [&](int64_t rows) { return kernels::packed_scale_bytes(*weights_, rows, I); };
+  const int64_t scales_at = (data_bytes(O) + kCacheLine - 1) / kCacheLine * kCacheLine;
+  std::shared_ptr<void> block = arena_->acquire(static_cast<size_t>(scales_at + scale_bytes(O)));
   char* data = static_cast<char*>(block.get());
   char* scales = data + scales_at;
-  parallel_for(O, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, I)), [&](int64_t begin, int64_t end) {
-    kernels::pack(*weights_, end - begin, I, floats(whole) + begin * I, data + begin * row, scales + begin * scale);
-  });
-  const kernels::PackedMatrix packed{*weights_, O, I, data, scale > 0 ? scales : nullptr};
+  parallel_for(kernels::packed_tiles(O), std::max<int64_t>(1, 4096 / std::max<int64_t>(1, I)),
+               [&](int64_t first, int64_t last) {
+                 const int64_t begin = first * kernels::kPackedTile, end = std::min(O, last * kernels::kPackedTile);
+                 kernels::pack(*weights_, end - begin, I, floats(whole) + begin * I, data + data_bytes(begin),
+                               scales + scale_bytes(begin));
+               });
+  const kernels::PackedMatrix packed{*weights_, O, I, data, scale_bytes(O) > 0 ? scales : nullptr};
   return Value(std::make_shared<PackedValue>(this, packed, std::move(block)));
 }
 
 int64_t CpuEngine::bytes_held(const Value& x) {
   const kernels::PackedMatrix* matrix = packed(x);
   if (matrix == nullptr) return byte_count(x);
-  return matrix->O * (kernels::packed_row_bytes(matrix->packing, matrix->I) +
-                      kernels::packed_scale_bytes(matrix->packing, matrix->I));
+  return kernels::packed_data_bytes(matrix->packing, matrix->O, matrix->I) +
+         kernels::packed_scale_bytes(matrix->packing, matrix->O, matrix->I);
 }
 
 void CpuEngine::to_host(const Value& x, void* data, DType as) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/dtype.h"
 #include "kernels/packed_linear.h"
@@ -71,49 +72,66 @@ void pack_row_i8(int64_t I, const float* w, int8_t* q, float* scale) {
   });
 }
 
-// A whole group.
-void pack_group_i4(const float* w, uint8_t* q, uint16_t* scale) {
+// A whole group: q in order, a byte each.
+void round_group_i4(const float* w, uint8_t* q, uint16_t* scale) {
   const Tag d;
   const Range range = range_of(w, kPackedGroup);
   *scale = f32_to_bf16((range.high > -range.low ? -range.high : -range.low) / 8);
   const float step = bf16_to_f32(*scale);
+  if (step == 0) return void(std::fill_n(q, kPackedGroup, uint8_t{8}));
   const auto eight = hn::Set(IntTag(), 8), seven = hn::Set(IntTag(), 7);
-  auto nibbles = [&](Vec v) HWY_ATTR {
-    if (step == 0) return eight;
-    const auto whole = hn::NearestInt(hn::Div(v, hn::Set(d, step)));
-    return hn::Add(hn::Max(hn::Min(whole, seven), hn::Neg(eight)), eight);
-  };
-  for (int64_t j = 0; j < kPackedGroupBytes; j += lane_count()) {
-    Vec even, odd;
-    hn::LoadInterleaved2(d, w + 2 * j, even, odd);
-    const auto both = hn::Or(nibbles(even), hn::ShiftLeft<4>(nibbles(odd)));
-    hn::StoreU(hn::DemoteTo(hn::Rebind<uint8_t, Tag>(), both), hn::Rebind<uint8_t, Tag>(), q + j);
+  for (int64_t j = 0; j < kPackedGroup; j += lane_count()) {
+    const auto whole = hn::NearestInt(hn::Div(hn::LoadU(d, w + j), hn::Set(d, step)));
+    using Numbers = hn::Rebind<uint8_t, Tag>;
+    const auto numbers = hn::Add(hn::Max(hn::Min(whole, seven), hn::Neg(eight)), eight);
+    hn::StoreU(hn::DemoteTo(Numbers(), numbers), Numbers(), q + j);
   }
 }
 
+// The words of a row in its group: eight numbers each, kPackedTile words apart.
+void store_words_i4(const uint8_t* q, uint8_t* words) {
+  for (int64_t v = 0; v < kPackedGroup / 8; ++v) {
+    uint32_t low, high;
+    std::memcpy(&low, q + 8 * v, 4);
+    std::memcpy(&high, q + 8 * v + 4, 4);
+    const uint32_t word = low | high << 4;
+    std::memcpy(words + 4 * kPackedTile * v, &word, 4);
+  }
+}
+
+// One row; q, scales: its places in the first group of its tile.
 void pack_row_i4(int64_t I, const float* w, uint8_t* q, uint16_t* scales) {
-  int64_t i = 0;
-  for (; i + kPackedGroup <= I; i += kPackedGroup) pack_group_i4(w + i, q + i / 2, scales + i / kPackedGroup);
-  if (i == I) return;
-  float last[kPackedGroup] = {};
-  std::copy_n(w + i, I - i, last);
-  pack_group_i4(last, q + i / 2, scales + i / kPackedGroup);
+  for (int64_t i = 0; i < I; i += kPackedGroup, q += kPackedTile * kPackedGroup / 2, scales += kPackedTile) {
+    float last[kPackedGroup] = {};
+    const float* group = w + i;
+    if (I - i < kPackedGroup) group = std::copy_n(w + i, I - i, last) - (I - i);
+    uint8_t numbers[kPackedGroup];
+    round_group_i4(group, numbers, scales);
+    store_words_i4(numbers, q);
+  }
+}
+
+void pack_rows_i4(int64_t O, int64_t I, const float* w, uint8_t* q, uint16_t* scales) {
+  const int64_t tile_scales = packed_groups(I) * kPackedTile, tile_bytes = tile_scales * kPackedGroup / 2;
+  if (const int64_t full = O / kPackedTile; full < packed_tiles(O)) {
+    std::fill_n(q + full * tile_bytes, tile_bytes, uint8_t{0});
+    std::fill_n(scales + full * tile_scales, tile_scales, uint16_t{0});
+  }
+  for (int64_t o = 0; o < O; ++o, w += I) {
+    const int64_t tile = o / kPackedTile, row = o % kPackedTile;
+    pack_row_i4(I, w, q + tile * tile_bytes + 4 * row, scales + tile * tile_scales + row);
+  }
 }
 
 void pack_rows(const PackedMatrix& m, const float* w, void* data, void* scales) {
-  const int64_t groups = packed_groups(m.I);
+  if (m.packing == Packing::kI4) {
+    return pack_rows_i4(m.O, m.I, w, static_cast<uint8_t*>(data), static_cast<uint16_t*>(scales));
+  }
   for (int64_t o = 0; o < m.O; ++o, w += m.I) {
-    switch (m.packing) {
-      case Packing::kBF16:
-        pack_row_bf16(m.I, w, static_cast<uint16_t*>(data) + o * m.I);
-        break;
-      case Packing::kI8:
-        pack_row_i8(m.I, w, static_cast<int8_t*>(data) + o * m.I, static_cast<float*>(scales) + o);
-        break;
-      case Packing::kI4:
-        pack_row_i4(m.I, w, static_cast<uint8_t*>(data) + o * groups * kPackedGroupBytes,
-                    static_cast<uint16_t*>(scales) + o * groups);
-        break;
+    if (m.packing == Packing::kBF16) {
+      pack_row_bf16(m.I, w, static_cast<uint16_t*>(data) + o * m.I);
+    } else {
+      pack_row_i8(m.I, w, static_cast<int8_t*>(data) + o * m.I, static_cast<float*>(scales) + o);
     }
   }
 }
@@ -129,16 +147,6 @@ namespace {
 HWY_EXPORT(pack_rows);
 
 }  // namespace
-
-int64_t packed_row_bytes(Packing packing, int64_t I) noexcept {
-  if (packing == Packing::kBF16) return 2 * I;
-  return packing == Packing::kI8 ? I : packed_groups(I) * kPackedGroupBytes;
-}
-
-int64_t packed_scale_bytes(Packing packing, int64_t I) noexcept {
-  if (packing == Packing::kBF16) return 0;
-  return packing == Packing::kI8 ? 4 : 2 * packed_groups(I);
-}
 
 void pack(Packing packing, int64_t O, int64_t I, const float* w, void* data, void* scales) noexcept {
   HWY_DYNAMIC_DISPATCH(pack_rows)({packing, O, I, nullptr, nullptr}, w, data, scales);
