@@ -20,8 +20,7 @@ namespace rebased {
 namespace {
 
 struct BenchArguments {
-  std::optional<std::string> model, config, filter;
-  std::string weights = "f32";
+  std::optional<std::string> model, config, filter, weights;
   std::vector<std::string> lengths;
   int64_t rounds = TimingOptions{}.rounds, rows = 1, position = 100;
   bool json = false, scaling = false;
@@ -116,8 +115,8 @@ void bench_kernels(const BenchArguments& arguments) {
 
 std::unique_ptr<LoadedModel> model_to_time(const BenchArguments& arguments) {
   if (arguments.model && arguments.config) throw UsageError("give either MODEL or --config");
-  const std::optional<CpuEngine::Packing> weights = packing_of(arguments.weights);
-  if (arguments.model) return LoadedModel::open(*arguments.model, weights);
+  if (arguments.model) return LoadedModel::open(*arguments.model, arguments.weights);
+  const std::optional<CpuEngine::Packing> weights = packing_of(arguments.weights.value_or("f32"));
   if (arguments.config)
     return random_model(parse_json(read_file(*arguments.config), *arguments.config), *arguments.config, weights);
   return random_model(paper_model_config(), "the default model", weights);

@@ -18,7 +18,8 @@ namespace rebased {
 namespace {
 
 struct EvalMqarArguments {
-  std::string model, weights = "f32";
+  std::string model;
+  std::optional<std::string> weights;
   std::vector<std::string> tasks;
   int64_t examples = 1000, batch = RecallEvalOptions{}.batch;
   std::optional<uint64_t> seed;
@@ -86,7 +87,7 @@ std::string json_text(const std::string& model, const std::vector<Measured>& res
 }
 
 void eval_mqar(const EvalMqarArguments& arguments) {
-  const auto model = LoadedModel::open(arguments.model, packing_of(arguments.weights));
+  const auto model = LoadedModel::open(arguments.model, arguments.weights);
   const TaskDefaults defaults{model->model().config().vocab_size, arguments.examples,
                               arguments.seed.value_or(kPublishedTestSeed)};
   std::vector<std::string> specs = arguments.tasks;

@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace rebased {
 namespace {
 
 struct EvalPplArguments {
-  std::string model, weights = "f32";
+  std::string model;
+  std::optional<std::string> weights;
   std::vector<std::string> files;
   int64_t window = PerplexityOptions{}.window, batch = PerplexityOptions{}.batch;
   bool carry = false, json = false;
@@ -70,7 +72,7 @@ std::string json_text(const std::string& model, const std::vector<Measured>& res
 }
 
 void eval_ppl(const EvalPplArguments& arguments) {
-  const auto model = LoadedModel::open(arguments.model, packing_of(arguments.weights));
+  const auto model = LoadedModel::open(arguments.model, arguments.weights);
   if (model->text_tokenizer().name() != "byte") {
     throw ConfigError("{}: its tokenizer is '{}', and bits per byte are measured for byte models", arguments.model,
                       model->text_tokenizer().name());

@@ -16,7 +16,8 @@ namespace rebased {
 namespace {
 
 struct GenerateArguments {
-  std::string model, weights = "f32";
+  std::string model;
+  std::optional<std::string> weights;
   std::optional<std::string> prompt, prompt_file;
   int64_t tokens = GenerateOptions{}.max_tokens;
   bool greedy = false, no_echo = false, quiet = false;
@@ -55,7 +56,7 @@ void generate(const GenerateArguments& arguments) {
   const std::string prompt = read_prompt(arguments);
   Sampler sampler(sampling_of(arguments));
   if (arguments.tokens < 0) throw UsageError("--tokens: expected at least 0, found {}", arguments.tokens);
-  const auto model = LoadedModel::open(arguments.model, packing_of(arguments.weights));
+  const auto model = LoadedModel::open(arguments.model, arguments.weights);
   Session session(*model);
   const GenerateOptions options{.max_tokens = arguments.tokens, .echo = !arguments.no_echo};
   const GenerateResult result = generate(session, prompt, sampler, options, write_output);

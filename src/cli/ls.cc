@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/suggest.h"
+#include "cli/ls.h"
 #include "cli/recipes.h"
 #include "cli/standard_streams.h"
 #include "cli/verbs.h"
@@ -118,12 +119,13 @@ void add_list(CommandLine& ls, const std::string& kind, const std::string& summa
 }  // namespace
 
 void add_ls(CommandLine& root) {
-  CommandLine& verb = root.verb("ls", "list mixers, tasks and recipes");
+  CommandLine& verb = root.verb("ls", "list mixers, tasks, recipes and the parameters of a model");
   add_list(verb, "mixer", "sequence mixers that a model can be made of", "show this one with all its options",
            "rebased ls mixers rebased", mixers);
   add_list(verb, "task", "synthetic tasks", "show this one with all its options", "rebased ls tasks mqar", tasks);
   add_list(verb, "recipe", "recipes that rebased train takes, from the sources, the installation and ./recipes",
            "print the text of this one", "rebased ls recipes", find_recipes);
+  add_ls_model(verb);
   verb.example("rebased ls mixers");
 }
 

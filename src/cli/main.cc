@@ -29,6 +29,7 @@ void run(int argc, char** argv) {
   add_prepare(root);
   add_eval(root);
   add_generate(root);
+  add_convert(root);
   add_ls(root);
   add_bench(root);
   root.example("rebased ls mixers");

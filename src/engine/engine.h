@@ -11,6 +11,10 @@
 
 namespace rebased {
 
+namespace kernels {
+struct PackedMatrix;
+}
+
 // Carries out the vocabulary. Models never call it: they call the free functions of vocabulary.h, which check operands
 // and infer shapes once for every engine. Engines may rely on those checks.
 class Engine {
@@ -25,6 +29,8 @@ class Engine {
   virtual Value borrow(const float* data, const Shape& shape, std::shared_ptr<const void> owner) = 0;
   // A whole matrix [O, I] that only linear, embedding and cross_entropy will read: engines may hold it in fewer bits.
   virtual Value matrix(const Value& whole) { return whole; }
+  // A matrix packed elsewhere, used where it lies; `owner` keeps it alive. Throws DeviceError where it cannot be.
+  virtual Value borrow_packed(const kernels::PackedMatrix& matrix, std::shared_ptr<const void> owner);
   virtual void to_host(const Value& x, void* data, DType as) = 0;
   virtual Value full(const Shape& shape, DType dtype, double fill) = 0;
 

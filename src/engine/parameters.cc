@@ -1,11 +1,13 @@
 #include "engine/parameters.h"
 
 #include <cmath>
+#include <optional>
 #include <set>
 #include <vector>
 
 #include "base/error.h"
 #include "engine/engine.h"
+#include "engine/packed_tensors.h"
 
 namespace rebased {
 namespace init {
@@ -114,23 +116,60 @@ void ParameterStore::initialise(Engine& engine, uint64_t seed) {
 
 namespace {
 
-// What keeps `tensors` from being the values of `params`, a sentence part each.
-std::vector<std::string> mismatches(const std::deque<Param>& params, const TensorMap& tensors) {
-  std::vector<std::string> problems;
-  std::set<std::string_view> known;
+// A tensor that a file must hold; without a dtype any float type will do.
+struct Expected {
+  std::string name;
+  std::optional<DType> dtype;
+  Shape shape;
+};
+
+std::vector<Expected> expected_tensors(const std::deque<Param>& params, std::optional<kernels::Packing> packing) {
+  std::vector<Expected> expected;
   for (const Param& param : params) {
     const ParamSpec& spec = param.spec;
-    known.insert(spec.name);
-    const auto found = tensors.find(spec.name);
-    if (found == tensors.end()) {
-      problems.push_back(fmt::format("{} is missing", spec.name));
-    } else if (found->second.shape != spec.shape) {
-      problems.push_back(
-          fmt::format("{}: expected {}, found {}", spec.name, spec.shape.str(), found->second.shape.str()));
-    } else if (!is_floating(found->second.dtype)) {
-      problems.push_back(
-          fmt::format("{}: expected a float type, found {}", spec.name, dtype_name(found->second.dtype)));
+    if (!packing || !spec.matrix) {
+      expected.push_back({spec.name, std::nullopt, spec.shape});
+      continue;
     }
+    for (const TensorToWrite& part : packed_tensors(*packing, spec.name, spec.shape)) {
+      expected.push_back({part.name, part.dtype, part.shape});
+    }
+  }
+  return expected;
+}
+
+bool starts_at_multiple(const TensorView& tensor, int64_t bytes) {
+  return reinterpret_cast<uintptr_t>(tensor.data.data()) % static_cast<uintptr_t>(bytes) == 0;
+}
+
+// What keeps `found` from being `expected`, empty when nothing does.
+std::string mismatch(const Expected& expected, const TensorView& found) {
+  if (found.shape != expected.shape) {
+    return fmt::format("{}: expected {}, found {}", expected.name, expected.shape.str(), found.shape.str());
+  }
+  if (!expected.dtype) {
+    if (is_floating(found.dtype)) return "";
+    return fmt::format("{}: expected a float type, found {}", expected.name, dtype_name(found.dtype));
+  }
+  if (found.dtype != *expected.dtype) {
+    return fmt::format("{}: expected {}, found {}", expected.name, dtype_name(*expected.dtype),
+                       dtype_name(found.dtype));
+  }
+  const int64_t size = dtype_size(found.dtype);
+  if (starts_at_multiple(found, size)) return "";
+  return fmt::format("{}: expected to start at a multiple of {} bytes of the file", expected.name, size);
+}
+
+// What keeps `tensors` from being the values of `params`, a sentence part each.
+std::vector<std::string> mismatches(const std::vector<Expected>& expected, const TensorMap& tensors) {
+  std::vector<std::string> problems;
+  std::set<std::string_view> known;
+  for (const Expected& one : expected) {
+    known.insert(one.name);
+    const auto found = tensors.find(one.name);
+    const std::string problem =
+        found == tensors.end() ? fmt::format("{} is missing", one.name) : mismatch(one, found->second);
+    if (!problem.empty()) problems.push_back(problem);
   }
   for (const auto& [name, tensor] : tensors) {
     if (!known.contains(name)) problems.push_back(fmt::format("{} is not part of the model", name));
@@ -138,18 +177,27 @@ std::vector<std::string> mismatches(const std::deque<Param>& params, const Tenso
   return problems;
 }
 
+Value whole_value(Engine& engine, const TensorView& tensor) {
+  if (tensor.dtype == DType::kF32 && starts_at_multiple(tensor, alignof(float))) {
+    return engine.borrow(reinterpret_cast<const float*>(tensor.data.data()), tensor.shape, tensor.owner);
+  }
+  return engine.from_host(tensor.data.data(), tensor.dtype, tensor.shape, engine.compute_dtype());
+}
+
 }  // namespace
 
-void ParameterStore::load(Engine& engine, const TensorMap& tensors, std::string_view file) {
-  const std::vector<std::string> problems = mismatches(params_, tensors);
+void ParameterStore::load(Engine& engine, const TensorSource& source, std::string_view file) {
+  const TensorMap& tensors = source.tensors();
+  const std::optional<kernels::Packing> packing = packing_in(source.metadata(), file);
+  const std::vector<std::string> problems = mismatches(expected_tensors(params_, packing), tensors);
   if (!problems.empty()) throw FormatError("{}: {}", file, fmt::join(problems, "; "));
   for (Param& param : params_) {
-    const TensorView& tensor = tensors.find(param.spec.name)->second;
-    const bool aligned = reinterpret_cast<uintptr_t>(tensor.data.data()) % alignof(float) == 0;
-    if (tensor.dtype == DType::kF32 && aligned) {
-      set_value(param, engine.borrow(reinterpret_cast<const float*>(tensor.data.data()), tensor.shape, tensor.owner));
+    const ParamSpec& spec = param.spec;
+    if (packing && spec.matrix) {
+      const MappedMatrix mapped = mapped_matrix(*packing, spec.name, spec.shape, tensors);
+      param.value = engine.borrow_packed(mapped.matrix, mapped.owner);
     } else {
-      set_value(param, engine.from_host(tensor.data.data(), tensor.dtype, tensor.shape, engine.compute_dtype()));
+      set_value(param, whole_value(engine, tensors.find(spec.name)->second));
     }
   }
 }

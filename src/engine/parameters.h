@@ -51,9 +51,10 @@ class ParameterStore {
 
   // Initial values on `engine`; each parameter's depend on (seed, its name) alone.
   void initialise(Engine& engine, uint64_t seed);
-  // Values from a model's tensors, converted to the engine's dtype; used in place where the engine and the file allow.
-  // Throws FormatError listing missing, unexpected and misshapen tensors by name; `file` opens its message.
-  void load(Engine& engine, const TensorMap& tensors, std::string_view file);
+  // Values from a model's tensors, converted to the engine's dtype; used in place where the engine and the file allow,
+  // packed matrices always. Throws FormatError listing missing, unexpected and misshapen tensors by name, and
+  // DeviceError where the engine does not compute with the file's packed matrices; `file` opens its message.
+  void load(Engine& engine, const TensorSource& source, std::string_view file);
 
  private:
   std::deque<Param> params_;

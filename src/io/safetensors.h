@@ -58,7 +58,8 @@ struct TensorToWrite {
 };
 
 // Writes the file whole or not at all (AtomicFile). The bytes depend on the arguments alone, not on the order of
-// `tensors`; every tensor is aligned to its element size. Throws FormatError for names that repeat or are not UTF-8,
+// `tensors`; the data start at a multiple
+// of 64 bytes and every tensor at one of its element size. Throws FormatError for names that repeat or are not UTF-8,
 // ShapeError for negative extents, IoError.
 void write_safetensors(const std::string& path, std::span<const TensorToWrite> tensors,
                        const std::map<std::string, std::string>& metadata = {});

@@ -9,6 +9,8 @@ namespace rebased {
 namespace {
 
 constexpr size_t kMaxHeaderBytes = 100'000'000;
+constexpr size_t kPrefixBytes = 8;
+constexpr size_t kAlign = 64;  // the data start on a cache line
 
 int64_t byte_count(const TensorToWrite& tensor) {
   int64_t bytes = dtype_size(tensor.dtype);
@@ -48,7 +50,7 @@ std::string header_bytes(std::span<const TensorToWrite* const> order,
   }
   try {
     std::string text = header.dump();
-    text.resize((text.size() + 7) / 8 * 8, ' ');
+    text.resize((kPrefixBytes + text.size() + kAlign - 1) / kAlign * kAlign - kPrefixBytes, ' ');
     if (text.size() > kMaxHeaderBytes)
       throw FormatError("{}: the header exceeds {} bytes", path, size_t{kMaxHeaderBytes});
     return text;

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "config/document.h"
+#include "engine/cpu/cpu_value.h"
+#include "engine/packed_tensors.h"
 #include "io/file.h"
 #include "io/model_folder.h"
 
@@ -18,11 +20,16 @@ std::unique_ptr<Tokenizer> read_tokenizer(const std::string& file) {
 
 }  // namespace
 
-std::unique_ptr<LoadedModel> LoadedModel::open(const std::string& path, std::optional<CpuEngine::Packing> weights) {
+std::unique_ptr<LoadedModel> LoadedModel::open(const std::string& path, const std::optional<std::string>& weights) {
+  const std::optional<CpuEngine::Packing> packing = packing_of(weights.value_or("f32"));
   const ModelFolder folder = open_model_folder(path);
-  auto engine = std::make_unique<CpuEngine>(weights);
+  if (const auto held = packing_in(folder.tensors.metadata(), path); held && weights) {
+    throw ConfigError("{}: its weights are already packed as {}, so weights {} cannot take effect", path,
+                      packing_name(*held), *weights);
+  }
+  auto engine = std::make_unique<CpuEngine>(packing);
   auto model = std::make_unique<LanguageModel>(model_config_from_json(folder.config, path + "/config.json"));
-  model->parameters().load(*engine, folder.tensors.tensors(), path);
+  model->parameters().load(*engine, folder.tensors, path);
   return std::make_unique<LoadedModel>(path, std::move(engine), std::move(model),
                                        read_tokenizer(path + "/tokenizer.json"));
 }
@@ -37,17 +44,21 @@ LoadedModel::LoadedModel(std::string path, std::unique_ptr<CpuEngine> engine, st
   }
 }
 
+std::optional<CpuEngine::Packing> LoadedModel::packing() const {
+  for (const Param& param : model_->parameters().params()) {
+    if (const kernels::PackedMatrix* matrix = packed(param.value)) return matrix->packing;
+  }
+  return std::nullopt;
+}
+
 const Tokenizer& LoadedModel::text_tokenizer() const {
   if (tokenizer_ == nullptr) throw ConfigError("{}: the model has no tokenizer.json and so does not read text", path_);
   return *tokenizer_;
 }
 
 std::optional<CpuEngine::Packing> packing_of(const std::string& name) {
-  using Packing = CpuEngine::Packing;
   if (name == "f32") return std::nullopt;
-  if (name == "bf16") return Packing::kBF16;
-  if (name == "int8") return Packing::kI8;
-  if (name == "int4") return Packing::kI4;
+  if (const auto packing = packing_named(name)) return packing;
   throw ConfigError("weights: expected one of f32, bf16, int8, int4, found '{}'", name);
 }
 

@@ -12,12 +12,12 @@
 namespace rebased {
 
 // A model folder ready to run on the cpu engine: config.json, the tensors, and tokenizer.json where there is one.
-// float32 weights are used where they lie in the mapped file. One thread of calls at a time.
+// float32 weights and packed matrices are used where they lie in the mapped file. One thread of calls at a time.
 class LoadedModel {
  public:
   // Throws IoError, ConfigError or FormatError; each says in one sentence which file does not fit and how.
-  // With `weights`, matrices are packed while they are read.
-  static std::unique_ptr<LoadedModel> open(const std::string& path, std::optional<CpuEngine::Packing> weights = {});
+  // weights: as for packing_of; matrices are packed while they are read. Refused for a folder that is packed already.
+  static std::unique_ptr<LoadedModel> open(const std::string& path, const std::optional<std::string>& weights = {});
 
   // Joins parts made elsewhere; `model` has its parameters on `engine`. tokenizer may be null. Throws ConfigError for a
   // tokenizer with more ids than the model.
@@ -27,6 +27,7 @@ class LoadedModel {
   const std::string& path() const { return path_; }
   CpuEngine& engine() { return *engine_; }
   LanguageModel& model() { return *model_; }
+  std::optional<CpuEngine::Packing> packing() const;               // of its matrices; nothing: they are whole
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  // null: the model reads ids, not text
   const Tokenizer& text_tokenizer() const;                         // throws ConfigError when there is none
 

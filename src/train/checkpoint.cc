@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "config/document.h"
+#include "engine/packed_tensors.h"
 #include "engine/torch/torch_value.h"
 #include "io/file.h"
 #include "io/model_folder.h"
@@ -67,6 +68,10 @@ void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, 
 
 TrainerState load_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer) {
   const ModelFolder weights = open_model_folder(folder.string());
+  if (const auto packing = packing_in(weights.tensors.metadata(), folder.string())) {
+    throw FormatError("{}: expected whole weights to train on, found weights packed as {}", folder.string(),
+                      packing_name(*packing));
+  }
   for (const Param& param : model.parameters().params()) {
     fill(tensor_of(param.value), weights.tensors.at(param.spec.name), param.spec.name, folder.string());
   }

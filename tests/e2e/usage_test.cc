@@ -40,10 +40,10 @@ TEST_F(Usage, VersionNamesTheCommit) {
 }
 
 TEST_F(Usage, HelpListsEveryVerb) {
-  EXPECT_THAT(verbs_of(""),
-              testing::ElementsAre("train", "sweep", "validate", "prepare", "eval", "generate", "ls", "bench"));
+  EXPECT_THAT(verbs_of(""), testing::ElementsAre("train", "sweep", "validate", "prepare", "eval", "generate", "convert",
+                                                 "ls", "bench"));
   EXPECT_THAT(verbs_of("eval"), testing::ElementsAre("eval mqar", "eval ppl"));
-  EXPECT_THAT(verbs_of("ls"), testing::ElementsAre("ls mixers", "ls tasks", "ls recipes"));
+  EXPECT_THAT(verbs_of("ls"), testing::ElementsAre("ls mixers", "ls tasks", "ls recipes", "ls model"));
   EXPECT_THAT(verbs_of("bench"),
               testing::ElementsAre("bench limits", "bench kernels", "bench train", "bench decode", "bench prefill"));
 }
@@ -51,7 +51,7 @@ TEST_F(Usage, HelpListsEveryVerb) {
 TEST_F(Usage, TheExampleOfEveryHelpWorks) {
   make_model();
   write("text.txt", "To be, or not to be, that is the question.\n");
-  std::vector<std::string> verbs = {"", "prepare", "eval", "generate", "ls", "bench"};
+  std::vector<std::string> verbs = {"", "prepare", "eval", "generate", "convert", "ls", "bench"};
   for (const char* parent : {"eval", "ls", "bench"}) {
     for (const std::string& verb : verbs_of(parent)) {
       if (verb != "bench train") verbs.push_back(verb);  // handed over, as train is

@@ -118,7 +118,7 @@ TEST_F(LoadedModelTest, ComputesWithPackedWeights) {
     config.tie_embeddings = tied;
     save(config);
     for (const char* type : {"bf16", "int8", "int4"}) {
-      const auto packed = LoadedModel::open(path_, packing_of(type));
+      const auto packed = LoadedModel::open(path_, type);
       auto rounded = std::make_unique<LanguageModel>(config);
       rounded->parameters().initialise(engine_, 7);
       for (Param& param : rounded->parameters().params()) {
@@ -142,7 +142,7 @@ TEST_F(LoadedModelTest, ComputesWithPackedWeights) {
 
 TEST_F(LoadedModelTest, PacksMatricesAndNothingElse) {
   save(tiny_config());
-  const auto packed = LoadedModel::open(path_, packing_of("int8"));
+  const auto packed = LoadedModel::open(path_, "int8");
   for (const Param& param : packed->model().parameters().params()) {
     const int64_t elements = param.spec.shape.numel();
     const int64_t bytes = param.spec.matrix ? elements + 4 * param.spec.shape[0] : 4 * elements;

@@ -117,6 +117,21 @@ TEST_F(TrainerTest, RoundedProductsTrainAlmostAlikeAndResume) {
   EXPECT_NEAR(last_loss("whole"), last_loss("f32"), 0x1p-8 * last_loss("f32"));  // the rounding of one operand
 }
 
+TEST_F(TrainerTest, RefusesToGoOnFromPackedWeights) {
+  stop_ = true;
+  train(recipe(), "run");
+  const fs::path checkpoint = root_ / "run" / "checkpoints" / "step-000001";
+  const std::string file = (checkpoint / "model.safetensors").string();
+  std::vector<TensorToWrite> tensors;
+  const SafetensorsFile whole = SafetensorsFile::open(file);
+  for (const auto& [name, view] : whole.tensors()) tensors.push_back({name, view.dtype, view.shape, view.data.data()});
+  write_safetensors(file, tensors, {{"format", "pt"}, {"weights", "int8"}});
+  EXPECT_THAT([&] { train(recipe(), "run", true); },
+              ThrowsMessage<FormatError>(
+                  AllOf(HasSubstr(checkpoint.string()), HasSubstr("expected whole weights to "
+                                                                  "train on, found weights packed as int8"))));
+}
+
 TEST_F(TrainerTest, FinishedRunIsLeftAlone) {
   train(recipe(), "a");
   const std::string before = weights("a");

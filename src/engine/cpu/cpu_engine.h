@@ -10,8 +10,8 @@
 namespace rebased {
 
 // Inference: forward only, float32, kernels/cpu on memory from one arena, weights used where they lie in the mapped
-// file, or packed into fewer bits when they are given to the engine. One engine serves one thread of calls at a time;
-// the kernels inside use every thread of base/threads.h.
+// file, packed or not, or packed into fewer bits when they are given to the engine. One engine serves one thread of
+// calls at a time; the kernels inside use every thread of base/threads.h.
 class CpuEngine : public Engine {
  public:
   using Packing = kernels::Packing;
@@ -27,6 +27,7 @@ class CpuEngine : public Engine {
   Value from_host(const void* data, DType dtype, const Shape& shape, DType as) override;
   Value borrow(const float* data, const Shape& shape, std::shared_ptr<const void> owner) override;
   Value matrix(const Value& whole) override;
+  Value borrow_packed(const kernels::PackedMatrix& matrix, std::shared_ptr<const void> owner) override;
   void to_host(const Value& x, void* data, DType as) override;
   Value full(const Shape& shape, DType dtype, double fill) override;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -78,6 +79,10 @@ Value CpuEngine::matrix(const Value& whole) {
                });
   const kernels::PackedMatrix packed{*weights_, O, I, data, scale_bytes(O) > 0 ? scales : nullptr};
   return Value(std::make_shared<PackedValue>(this, packed, std::move(block)));
+}
+
+Value CpuEngine::borrow_packed(const kernels::PackedMatrix& matrix, std::shared_ptr<const void> owner) {
+  return Value(std::make_shared<PackedValue>(this, matrix, std::move(owner)));
 }
 
 int64_t CpuEngine::bytes_held(const Value& x) {

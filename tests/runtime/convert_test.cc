@@ -1,0 +1,202 @@
+#include "runtime/convert.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <filesystem>
+#include <functional>
+
+#include "base/error.h"
+#include "engine/cpu/cpu_value.h"
+#include "engine/packed_tensors.h"
+#include "io/file.h"
+#include "io/model_folder.h"
+#include "io/temporary_folder.h"
+#include "runtime/loaded_model.h"
+#include "runtime/session.h"
+#include "runtime/tiny_model.h"
+
+namespace rebased {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kTypes[] = {"bf16", "int8", "int4"};
+
+class Convert : public testing::Test {
+ protected:
+  Convert() { save_model(*tiny_model(engine_), engine_, whole_); }
+
+  std::vector<float> logits_of(LoadedModel& loaded) {
+    Session session(loaded);
+    std::vector<float> all;
+    for (const int64_t length : {3, 1, 70}) {
+      const std::span<const float> logits = session.feed(std::vector<int32_t>(static_cast<size_t>(length), 65));
+      all.insert(all.end(), logits.begin(), logits.end());
+    }
+    return all;
+  }
+  std::string refusal(const std::function<void()>& act) {
+    try {
+      act();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+  std::vector<std::string> entries() {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+      names.push_back(entry.path().filename().string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  // Writes packed_ again with its tensors and metadata as `change` leaves them; -> what opening it says.
+  using Change = std::function<void(std::deque<TensorToWrite>&, std::map<std::string, std::string>&)>;
+  std::string message_after(const Change& change) {
+    const ModelFolder folder = open_model_folder(packed_);
+    std::deque<TensorToWrite> tensors;
+    for (const auto& [name, view] : folder.tensors.tensors()) {
+      tensors.push_back({name, view.dtype, view.shape, view.data.data()});
+    }
+    std::map<std::string, std::string> metadata = folder.tensors.metadata();
+    change(tensors, metadata);
+    ModelFolderWriter writer(changed_);
+    writer.write_config(folder.config);
+    writer.write_tensors(std::vector<TensorToWrite>(tensors.begin(), tensors.end()), metadata);
+    writer.commit();
+    return refusal([&] { LoadedModel::open(changed_); });
+  }
+  static TensorToWrite& tensor(std::deque<TensorToWrite>& tensors, const std::string& name) {
+    return *std::find_if(tensors.begin(), tensors.end(), [&](const TensorToWrite& one) { return one.name == name; });
+  }
+
+  TemporaryFolder folder_;
+  std::string whole_ = folder_ / "whole", packed_ = folder_ / "packed", changed_ = folder_ / "changed";
+  CpuEngine engine_;
+};
+
+TEST_F(Convert, AnswersBitForBitAsTheWholeModelPackedOnOpening) {
+  for (const char* type : kTypes) {
+    convert_model(whole_, type, packed_);
+    const auto stored = LoadedModel::open(packed_), opened = LoadedModel::open(whole_, type);
+    EXPECT_EQ(packing_name(stored->packing().value()), type);
+    EXPECT_EQ(logits_of(*stored), logits_of(*opened)) << type;
+    EXPECT_EQ(options_to_json(stored->model().config()), options_to_json(opened->model().config()));
+    EXPECT_EQ(stored->text_tokenizer().name(), "byte");
+    EXPECT_FALSE(LoadedModel::open(whole_)->packing().has_value());
+  }
+}
+
+TEST_F(Convert, UsesTheWeightsWhereTheyLieInTheFile) {
+  for (const char* type : kTypes) {
+    convert_model(whole_, type, packed_);
+    const auto stored = LoadedModel::open(packed_);
+    EXPECT_EQ(stored->engine().arena().bytes_reserved(), 0u) << type;
+    for (const Param& param : stored->model().parameters().params()) {
+      EXPECT_FALSE(param.value.as<CpuValue>().writable()) << type << " " << param.spec.name;
+      EXPECT_EQ(packed(param.value) != nullptr, param.spec.matrix) << param.spec.name;
+    }
+  }
+}
+
+TEST_F(Convert, OutlivesTheFileInItsPlace) {
+  convert_model(whole_, "int4", packed_);
+  const auto stored = LoadedModel::open(packed_);
+  const std::vector<float> before = logits_of(*stored);
+  convert_model(whole_, "int8", packed_);
+  EXPECT_EQ(logits_of(*stored), before);
+}
+
+TEST_F(Convert, WritesTheTensorsOfTheDocument) {
+  const std::string name = "lm_head.weight";  // [257, 16]
+  convert_model(whole_, "bf16", packed_);
+  EXPECT_EQ(open_model_folder(packed_).tensors.at(name).dtype, DType::kBF16);
+  convert_model(whole_, "int8", packed_);
+  const ModelFolder int8 = open_model_folder(packed_);
+  EXPECT_EQ(int8.tensors.at(name + ".packed").dtype, DType::kI8);
+  EXPECT_EQ(int8.tensors.at(name + ".packed").shape, Shape({257, 16}));
+  EXPECT_EQ(int8.tensors.at(name + ".scales").dtype, DType::kF32);
+  EXPECT_EQ(int8.tensors.at(name + ".scales").shape, Shape({257}));
+  convert_model(whole_, "int4", packed_);
+  const ModelFolder int4 = open_model_folder(packed_);
+  EXPECT_EQ(int4.tensors.at(name + ".packed").dtype, DType::kU8);
+  EXPECT_EQ(int4.tensors.at(name + ".packed").shape, Shape({17, 1, 256}));
+  EXPECT_EQ(int4.tensors.at(name + ".scales").dtype, DType::kBF16);
+  EXPECT_EQ(int4.tensors.at(name + ".scales").shape, Shape({17, 1, 16}));
+  EXPECT_EQ(int4.tensors.metadata(), (std::map<std::string, std::string>{{"format", "pt"}, {"weights", "int4"}}));
+}
+
+TEST_F(Convert, RefusesWhatCannotBeConvertedAndLeavesNothing) {
+  convert_model(whole_, "int4", packed_);
+  const std::vector<std::string> before = entries();
+  const std::string out = folder_ / "out";
+  EXPECT_EQ(refusal([&] { convert_model(whole_, "f32", out); }),
+            "weights: expected one of bf16, int8, int4, found 'f32'");
+  EXPECT_EQ(refusal([&] { convert_model(packed_, "int8", out); }),
+            packed_ + ": its weights are already packed as int4, so weights int8 cannot take effect");
+  EXPECT_EQ(refusal([&] { convert_model(whole_, "int8", whole_ + "/"); }),
+            whole_ + "/: expected another folder than that of the model");
+  EXPECT_THAT(refusal([&] { convert_model(folder_ / "missing", "int8", out); }), HasSubstr("missing"));
+  write_file_atomic(folder_ / "file", "");
+  EXPECT_THAT(refusal([&] { convert_model(whole_, "int8", folder_ / "file"); }), HasSubstr("not a model folder"));
+  std::filesystem::remove(folder_ / "file");
+  EXPECT_EQ(entries(), before);
+}
+
+TEST_F(Convert, APackedFolderTakesNoOtherWeights) {
+  convert_model(whole_, "int8", packed_);
+  for (const char* type : {"f32", "bf16", "int8", "int4"}) {
+    EXPECT_EQ(refusal([&] { LoadedModel::open(packed_, type); }),
+              packed_ + ": its weights are already packed as int8, so weights " + type + " cannot take effect");
+  }
+}
+
+TEST_F(Convert, NamesTensorsThatDoNotFit) {
+  convert_model(whole_, "int4", packed_);
+  EXPECT_EQ(message_after([](auto&, auto&) {}), "");
+  EXPECT_EQ(message_after([](auto&, auto& metadata) { metadata["weights"] = "int3"; }),
+            changed_ + ": metadata 'weights': expected bf16, int8 or int4, found 'int3'");
+  EXPECT_THAT(message_after([](auto&, auto& metadata) { metadata.erase("weights"); }),
+              HasSubstr("lm_head.weight is missing"));
+  EXPECT_THAT(message_after([](auto&, auto& metadata) { metadata["weights"] = "int8"; }),
+              HasSubstr("lm_head.weight.packed: expected [257, 16], found [17, 1, 256]"));
+  EXPECT_EQ(message_after([](auto& all, auto&) {
+              all.erase(std::find_if(all.begin(), all.end(),
+                                     [](const TensorToWrite& one) { return one.name == "lm_head.weight.scales"; }));
+            }),
+            changed_ + ": lm_head.weight.scales is missing");
+  EXPECT_EQ(message_after([](auto& all, auto&) {
+              tensor(all, "lm_head.weight.packed").shape = Shape({16, 1, 256});
+            }),
+            changed_ + ": lm_head.weight.packed: expected [17, 1, 256], found [16, 1, 256]");
+  EXPECT_EQ(message_after([](auto& all, auto&) { tensor(all, "lm_head.weight.scales").dtype = DType::kF16; }),
+            changed_ + ": lm_head.weight.scales: expected BF16, found F16");
+  EXPECT_EQ(message_after([](auto& all, auto&) {
+              all.push_back({"lm_head.weight", DType::kI8, Shape({0}), nullptr});
+            }),
+            changed_ + ": lm_head.weight is not part of the model");
+}
+
+// A header one byte shorter moves all data to odd addresses.
+TEST_F(Convert, RefusesScalesThatDoNotLieOnTheirSize) {
+  convert_model(whole_, "int4", packed_);
+  const std::string file = packed_ + "/model.safetensors";
+  std::string bytes = read_file(file);
+  uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof(length));
+  ASSERT_EQ(bytes[sizeof(length) + length - 1], ' ');
+  bytes.erase(sizeof(length) + --length, 1);
+  std::memcpy(bytes.data(), &length, sizeof(length));
+  write_file_atomic(file, bytes);
+  EXPECT_THAT(refusal([&] { LoadedModel::open(packed_); }),
+              HasSubstr("lm_head.weight.scales: expected to start at a multiple of 2 bytes of the file"));
+}
+
+}  // namespace
+}  // namespace rebased
