@@ -1,3 +1,5 @@
+#include <map>
+
 #include "e2e/command_test.h"
 
 namespace rebased {
@@ -32,11 +34,13 @@ TEST_F(ConvertCommand, ListsParametersWithTheirSizes) {
   rebased("convert model --weights int8 --out packed");
   const Json document = Json::parse(rebased("ls model packed --json").out);
   int64_t bytes = 0;
+  std::map<std::string, Json> tensors;
   for (const Json& row : document["tensors"]) {
     bytes += row["bytes"].get<int64_t>();
-    if (row["name"] == "lm_head.weight") EXPECT_EQ(row["bytes"], 257 * (16 + 4));
-    if (row["name"] == "ln_f.weight") EXPECT_EQ(row["type"], "f32");
+    tensors[row["name"].get<std::string>()] = row;
   }
+  EXPECT_EQ(tensors.at("lm_head.weight")["bytes"], 257 * (16 + 4));
+  EXPECT_EQ(tensors.at("ln_f.weight")["type"], "f32");
   EXPECT_EQ(document["bytes"], bytes);
   EXPECT_THAT(rebased("ls model packed").out, HasSubstr("\nlm_head.weight "));
 }
