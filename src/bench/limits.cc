@@ -2,12 +2,13 @@
 
 #include <cblas.h>
 
-#include <array>
+#include <algorithm>
 #include <vector>
 
 #include "base/threads.h"
 #include "bench/floats.h"
 #include "bench/scaling.h"
+#include "kernels/packed_linear.h"
 
 namespace rebased {
 namespace {
@@ -15,6 +16,36 @@ namespace {
 constexpr int kGemm = 1024;
 constexpr int64_t kReadFloats = int64_t{1} << 26;  // 256 MiB: beyond every cache
 constexpr int64_t kReadBlock = int64_t{1} << 16;
+
+// x w^T of 1024^3 with packed weights.
+class PackedProbe {
+ public:
+  explicit PackedProbe(kernels::Packing packing) : buffers_(std::make_shared<Buffers>(packing)) {}
+  void operator()() const {
+    Buffers& b = *buffers_;
+    kernels::cpu::packed_linear(kGemm, b.x.data(), b.matrix(), nullptr, b.y.data(), b.scratch.data());
+  }
+
+ private:
+  struct Buffers {
+    explicit Buffers(kernels::Packing type) : packing(type) {
+      const Floats w = normal_floats(kGemm * kGemm, 2);
+      data.resize(static_cast<size_t>(kernels::packed_data_bytes(packing, kGemm, kGemm)));
+      scales.resize(static_cast<size_t>(kernels::packed_scale_bytes(packing, kGemm, kGemm)));
+      kernels::pack(packing, kGemm, kGemm, w.data(), data.data(), scales.data());
+      const auto floats = [&] { return kernels::cpu::packed_linear_scratch(kGemm, matrix()); };
+      int64_t most = floats();
+      on_one_thread([&] { most = std::max(most, floats()); })();
+      scratch.resize(static_cast<size_t>(most));
+    }
+    kernels::PackedMatrix matrix() const { return {packing, kGemm, kGemm, data.data(), scales.data()}; }
+
+    kernels::Packing packing;
+    Floats x = normal_floats(kGemm * kGemm, 1), y = Floats(kGemm * kGemm), scratch;
+    std::vector<uint8_t, LineAllocator<uint8_t>> data, scales;
+  };
+  std::shared_ptr<Buffers> buffers_;
+};
 
 }  // namespace
 
@@ -50,16 +81,28 @@ void ReadProbe::operator()() const {
   });
 }
 
-MachineLimits measure_limits(const TimingOptions& options) {
-  MachineLimits limits{.threads = thread_count()};
-  GemmProbe gemm;
-  ReadProbe read;
-  const std::array<std::function<void()>, 4> works = {on_one_thread(gemm), gemm, on_one_thread(read), read};
+std::vector<MachineLimit> measure_limits(const TimingOptions& options) {
+  using kernels::Packing;
+  struct Probe {
+    MachineLimit limit;
+    double amount;  // operations or bytes of a call
+    std::function<void()> work;
+  };
+  const double operations = GemmProbe::operations();
+  const Probe probes[] = {{{"gemm_f32", "float32 matrix product", "GFLOP/s"}, operations, GemmProbe()},
+                          {{"gemm_bf16", "with bfloat16 weights", "GFLOP/s"}, operations, PackedProbe(Packing::kBF16)},
+                          {{"gemm_int8", "with int8 weights", "GFLOP/s"}, operations, PackedProbe(Packing::kI8)},
+                          {{"gemm_int4", "with int4 weights", "GFLOP/s"}, operations, PackedProbe(Packing::kI4)},
+                          {{"read", "reading memory", "GB/s"}, ReadProbe::bytes(), ReadProbe()}};
+  std::vector<std::function<void()>> works;
+  for (const Probe& probe : probes) works.insert(works.end(), {on_one_thread(probe.work), probe.work});
   const std::vector<Timing> timings = time_in_turn(works, options);
-  limits.gemm_one = GemmProbe::operations() / timings[0].median;
-  limits.gemm = GemmProbe::operations() / timings[1].median;
-  limits.read_one = ReadProbe::bytes() / timings[2].median;
-  limits.read = ReadProbe::bytes() / timings[3].median;
+  std::vector<MachineLimit> limits;
+  for (const Probe& probe : probes) {
+    MachineLimit& limit = limits.emplace_back(probe.limit);
+    limit.one_thread = probe.amount / timings[2 * limits.size() - 2].median;
+    limit.all = probe.amount / timings[2 * limits.size() - 1].median;
+  }
   return limits;
 }
 

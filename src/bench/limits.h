@@ -2,21 +2,25 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "bench/timing.h"
 
 namespace rebased {
 
 // What the machine can do at best, measured: the floor under every other figure.
-struct MachineLimits {
-  int threads = 1;
-  double gemm_one = 0, gemm = 0;  // float32 operations a second of OpenBLAS on 1024^3, with one thread and with all
-  double read_one = 0, read = 0;  // bytes a second read from memory, as both
+struct MachineLimit {
+  std::string key;                 // "gemm_f32"
+  std::string what, unit;          // for people, of the rates in units of 1e9
+  double one_thread = 0, all = 0;  // a second, with one thread and with all
 };
 
-MachineLimits measure_limits(const TimingOptions& options);
+// Products of 1024^3: of float32 by OpenBLAS, of float32 with weights in fewer bits by packed_linear, which is how this
+// program multiplies them; and bytes read from memory.
+std::vector<MachineLimit> measure_limits(const TimingOptions& options);
 
-// The same two measures as work to be timed in turn with other work.
+// The measures that others are shares of, as work to be timed in turn with other work.
 class GemmProbe {
  public:
   GemmProbe();

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "bench/kernel_speed.h"
 #include "bench/limits.h"
 #include "bench/model_speed.h"
@@ -38,14 +39,13 @@ void write_result(const BenchArguments& arguments, const Table& table, Json rows
 constexpr Align kRight = Align::kRight;
 
 void bench_limits(const BenchArguments& arguments) {
-  const MachineLimits limits = measure_limits(arguments.timing());
-  const auto threads = fmt::format("{} threads", limits.threads);
-  Table table({{"limit"}, {"one thread", kRight}, {threads, kRight}, {"unit"}});
-  table.add_row({"float32 matrix product", giga(limits.gemm_one), giga(limits.gemm), "GFLOP/s"});
-  table.add_row({"reading memory", giga(limits.read_one), giga(limits.read), "GB/s"});
-  write_result(arguments, table,
-               Json::array({{{"limit", "gemm_f32"}, {"one_thread", limits.gemm_one}, {"all", limits.gemm}},
-                            {{"limit", "read"}, {"one_thread", limits.read_one}, {"all", limits.read}}}));
+  Table table({{"limit"}, {"one thread", kRight}, {fmt::format("{} threads", thread_count()), kRight}, {"unit"}});
+  Json rows = Json::array();
+  for (const MachineLimit& limit : measure_limits(arguments.timing())) {
+    table.add_row({limit.what, giga(limit.one_thread), giga(limit.all), limit.unit});
+    rows.push_back({{"limit", limit.key}, {"one_thread", limit.one_thread}, {"all", limit.all}});
+  }
+  write_result(arguments, table, std::move(rows));
 }
 
 std::vector<std::string> kernel_cells(const KernelSpeed& speed) {

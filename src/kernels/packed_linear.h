@@ -11,9 +11,8 @@ namespace rebased::kernels {
 //          scale = -m / 8 with m the weight largest in magnitude; the last group is filled up with zeros.
 //          Rows lie in tiles of 16, the last one filled up with zeros:
 //            scales [O / 16, I / 32, 16]      row o's for group g at [o / 16, g, o % 16]
-//            data   [O / 16, I / 32, 4, 16, 4] bytes; byte [.., v, o % 16, b] holds weight 8 v + b of the group in its
-//            low
-//                   half and weight 8 v + 4 + b in its high half
+//            data   [O / 16, I / 32, 4, 16, 4] bytes; byte [o / 16, g, v, o % 16, b] holds weight 8 v + b of the
+//                   group in its low half and weight 8 v + 4 + b in its high half
 enum class Packing : uint8_t { kBF16, kI8, kI4 };
 
 inline constexpr int64_t kPackedTile = 16;   // rows of a kI4 tile

@@ -1,3 +1,5 @@
+#include <set>
+
 #include "e2e/command_test.h"
 
 namespace rebased {
@@ -168,6 +170,17 @@ TEST_F(Bench, PrintsTheMachineAndATableOrJson) {
   EXPECT_THAT(scaling.out, HasSubstr("/ 1 thread"));
   const Json scaled = Json::parse(rebased("bench prefill model --rounds 1 --tokens 5 --scaling --json").out);
   EXPECT_GT(scaled.at("rows").at(0).at("scaling").at("work"), 0);
+}
+
+TEST_F(Bench, MeasuresTheLimitsOfTheMachine) {
+  const Json limits = Json::parse(rebased("bench limits --rounds 1 --json").out);
+  std::set<std::string> names;
+  for (const Json& row : limits.at("rows")) {
+    names.insert(row.at("limit").get<std::string>());
+    EXPECT_GT(row.at("one_thread"), 0);
+    EXPECT_GT(row.at("all"), 0);
+  }
+  EXPECT_THAT(names, testing::ElementsAre("gemm_bf16", "gemm_f32", "gemm_int4", "gemm_int8", "read"));
 }
 
 TEST_F(Bench, KeepsToTheInstructionSetAskedFor) {
