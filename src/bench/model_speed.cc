@@ -92,4 +92,15 @@ PrefillSpeed measure_prefill(LoadedModel& model, int64_t tokens, const TimingOpt
           .scaling = times.scaling};
 }
 
+double measure_prefill_growth(LoadedModel& model, int64_t tokens, int64_t behind, const TimingOptions& options) {
+  const std::vector<int32_t> text = random_tokens(tokens, model.model().config().vocab_size);
+  const Session start(model);
+  Session later(model);
+  later.feed(random_tokens(behind, model.model().config().vocab_size));
+  auto read_after = [&](const Session& from) { return [&from, &text] { from.clone().feed(text); }; };
+  const std::vector<std::function<void()>> works = {read_after(start), read_after(later)};
+  const std::vector<Timing> timings = time_in_turn(works, options);
+  return timings[1].median / timings[0].median;
+}
+
 }  // namespace rebased

@@ -44,4 +44,8 @@ struct PrefillSpeed {
 };
 PrefillSpeed measure_prefill(LoadedModel& model, int64_t tokens, const TimingOptions& options);
 
+// Time of reading `tokens` tokens behind `behind` others over that at the start, both in turn: 1 where cost is linear.
+// The others are read once.
+double measure_prefill_growth(LoadedModel& model, int64_t tokens, int64_t behind, const TimingOptions& options);
+
 }  // namespace rebased

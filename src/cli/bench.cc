@@ -23,7 +23,7 @@ namespace {
 struct BenchArguments {
   std::optional<std::string> model, config, filter, weights;
   std::vector<std::string> lengths;
-  int64_t rounds = TimingOptions{}.rounds, rows = 1, position = 100;
+  int64_t rounds = TimingOptions{}.rounds, rows = 1, position = 100, behind = 0;
   bool json = false, scaling = false;
 
   TimingOptions timing() const {
@@ -162,11 +162,13 @@ std::vector<int64_t> lengths_of(const BenchArguments& arguments) {
 
 void bench_prefill(const BenchArguments& arguments) {
   const std::vector<int64_t> lengths = lengths_of(arguments);
+  if (arguments.behind < 0) throw UsageError("--behind: expected at least 0, found {}", arguments.behind);
   const TimingOptions timing = arguments.timing();
   const auto model = model_to_time(arguments);
   std::vector<Table::Column> columns = {{"tokens", kRight},  {"ms", kRight},        {"tokens/s", kRight},
                                         {"GFLOP/s", kRight}, {"% of gemm", kRight}, {"spread %", kRight}};
   if (timing.scaling) columns.insert(columns.end(), {{"/ 1 thread", kRight}, {"gemm / 1", kRight}});
+  if (arguments.behind > 0) columns.push_back({fmt::format("behind {} / first", arguments.behind), kRight});
   Table table(columns);
   Json rows = Json::array();
   for (const int64_t tokens : lengths) {
@@ -184,6 +186,11 @@ void bench_prefill(const BenchArguments& arguments) {
     if (speed.scaling) {
       cells.insert(cells.end(), {ratio(speed.scaling->work), ratio(speed.scaling->gemm)});
       rows.back()["scaling"] = to_json(*speed.scaling);
+    }
+    if (arguments.behind > 0) {
+      const double growth = measure_prefill_growth(*model, tokens, arguments.behind, timing);
+      cells.push_back(fmt::format("{:.3f}", growth));
+      rows.back()["growth"] = growth;
     }
     table.add_row(std::move(cells));
   }
@@ -242,6 +249,8 @@ void add_bench(CommandLine& root) {
                                                 bench_prefill, "rebased bench prefill model --tokens 64 --tokens 256");
   add_model(*prefill, *prefill_arguments);
   prefill->add("--tokens", prefill_arguments->lengths, "N", "length of the prompt; may be repeated; default: 4096");
+  prefill->add("--behind", prefill_arguments->behind, "N",
+               "time the same prompt behind N tokens too, in turn: how much longer it takes there");
   add_scaling(*prefill, *prefill_arguments);
   add_common(*prefill, *prefill_arguments);
 }

@@ -91,6 +91,11 @@ TEST(ModelSpeed, CountsTheProductsOfAPrompt) {
   EXPECT_GT(speed.share(), 0);
 }
 
+TEST(ModelSpeed, TellsWhatLaterTokensCost) {
+  const auto model = random_model(small_config(), "small");
+  EXPECT_GT(measure_prefill_growth(*model, 10, 600, {.rounds = 1, .round_seconds = 0}), 0);
+}
+
 TEST(ModelSpeed, OfAnUnfitConfigIsRefused) {
   Json config = small_config();
   config["n_layer"] = 3;

@@ -166,6 +166,8 @@ TEST_F(Bench, PrintsTheMachineAndATableOrJson) {
   ASSERT_EQ(kernels.at("rows").size(), 1u);
   EXPECT_EQ(kernels.at("rows").at(0).at("correct"), true);
   EXPECT_EQ(kernels.at("machine").at("threads"), 1);
+  const Json later = Json::parse(rebased("bench prefill model --rounds 1 --tokens 5 --behind 20 --json").out);
+  EXPECT_GT(later.at("rows").at(0).at("growth"), 0);
   const CommandResult scaling = rebased("bench prefill model --rounds 1 --tokens 5 --threads 2 --scaling");
   EXPECT_THAT(scaling.out, HasSubstr("/ 1 thread"));
   const Json scaled = Json::parse(rebased("bench prefill model --rounds 1 --tokens 5 --scaling --json").out);
@@ -203,6 +205,7 @@ TEST_F(Bench, RefusesWhatCannotBeMeasured) {
   expect_refused("bench decode model --position -1", 2, "--position: expected at least 0, found -1");
   expect_refused("bench decode model --rounds 0", 2, "--rounds: expected at least 1, found 0");
   expect_refused("bench decode model --config config.json", 2, "give either MODEL or --config");
+  expect_refused("bench prefill model --behind -1", 2, "--behind: expected at least 0, found -1");
   expect_refused("bench prefill model --tokens many", 2, "--tokens: expected a number of at least 1, found 'many'");
   expect_refused("bench kernels --only nothing", 2, "no row has 'nothing' in its name");
 }
