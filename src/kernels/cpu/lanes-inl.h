@@ -101,7 +101,8 @@ HWY_INLINE Vec exp_above(Tag d, Vec x, float least) {
 HWY_INLINE Vec exp_nonpositive(Tag d, Vec x) { return exp_above(d, x, -87.0f); }
 
 // exp for x <= 0 as a weight in a sum that holds a weight of 1: zero below e^-64 = 2^-92, which the sum cannot see. The
-// weights over sums and numbers of rows thus stay normal floats: subnormal ones take a hundred times as long to multiply.
+// weights over sums and numbers of rows thus stay normal floats: subnormal ones take a hundred times as long to
+// multiply.
 HWY_INLINE Vec exp_weight(Tag d, Vec x) { return exp_above(d, x, -64.0f); }
 
 // exp for any x: infinity above the float range, zero below it, gradual in between, NaN stays NaN.
