@@ -112,14 +112,6 @@ struct Linear {
   static void run(const Grad<double>& grad) { kernels::reference::linear_attention_grad(grad); }
 };
 
-// Floats that suffice for all threads and for one.
-template <class F>
-size_t most_scratch(const F& scratch) {
-  int64_t most = scratch();
-  on_one_thread([&] { most = std::max(most, scratch()); })();
-  return static_cast<size_t>(most);
-}
-
 // What is compared with the reference: the first tokens of one head. The gradient d_o of the tokens behind them is made
 // zero, so that nothing there depends on them.
 Size shortened(const Size& size, Floats& d_o) {
@@ -161,7 +153,8 @@ class LinearTimeCase {
       }
     }
     fast_.connect(kind, size);
-    scratch_.resize(most_scratch([&] { return std::max(Kind::scratch(fast_.args), Kind::scratch(fast_.grad)); }));
+    const auto floats = [&] { return std::max(Kind::scratch(fast_.args), Kind::scratch(fast_.grad)); };
+    scratch_.resize(static_cast<size_t>(most_over_threads(floats)));
     fast_.args.scratch = fast_.grad.scratch = scratch_.data();
   }
   void forward() { Kind::run(fast_.args); }
@@ -229,10 +222,11 @@ class SoftmaxCase {
     args_.q = q_.data(), args_.k = k_.data(), args_.v = v_.data(), args_.o = o_.data(), args_.lse = lse_.data();
     grad_.forward = args_;
     grad_.d_o = d_o_.data(), grad_.dq = dq_.data(), grad_.dk = dk_.data(), grad_.dv = dv_.data();
-    scratch_.resize(most_scratch([&] {
+    const auto floats = [&] {
       return std::max(kernels::cpu::softmax_attention_scratch(args_),
                       kernels::cpu::softmax_attention_grad_scratch(grad_));
-    }));
+    };
+    scratch_.resize(static_cast<size_t>(most_over_threads(floats)));
     args_.scratch = grad_.scratch = scratch_.data();
   }
   void forward() { kernels::cpu::softmax_attention(args_); }

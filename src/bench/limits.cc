@@ -2,7 +2,6 @@
 
 #include <cblas.h>
 
-#include <algorithm>
 #include <vector>
 
 #include "base/threads.h"
@@ -34,9 +33,7 @@ class PackedProbe {
       scales.resize(static_cast<size_t>(kernels::packed_scale_bytes(packing, kGemm, kGemm)));
       kernels::pack(packing, kGemm, kGemm, w.data(), data.data(), scales.data());
       const auto floats = [&] { return kernels::cpu::packed_linear_scratch(kGemm, matrix()); };
-      int64_t most = floats();
-      on_one_thread([&] { most = std::max(most, floats()); })();
-      scratch.resize(static_cast<size_t>(most));
+      scratch.resize(static_cast<size_t>(most_over_threads(floats)));
     }
     kernels::PackedMatrix matrix() const { return {packing, kGemm, kGemm, data.data(), scales.data()}; }
 

@@ -1,5 +1,6 @@
 #include "bench/scaling.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,12 @@ std::function<void()> on_one_thread(std::function<void()> work) {
     const OneThread alone;
     work();
   };
+}
+
+int64_t most_over_threads(const std::function<int64_t()>& f) {
+  int64_t most = f();
+  on_one_thread([&] { most = std::max(most, f()); })();
+  return most;
 }
 
 TimesBesideProducts time_beside_products(const std::function<void()>& work, const std::function<void()>& gemm,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 
@@ -14,6 +15,9 @@ struct Scaling {
 
 // The same work on one thread, whatever thread_count() is outside of it.
 std::function<void()> on_one_thread(std::function<void()> work);
+
+// The larger of what f gives for all threads and for one: scratch that suffices for both.
+int64_t most_over_threads(const std::function<int64_t()>& f);
 
 // Some work and products of matrices, timed in turn; scaling where the options ask for it.
 struct TimesBesideProducts {

@@ -54,6 +54,13 @@ TEST(KernelSpeed, TellsHowThreadsScaleWhenAsked) {
   EXPECT_GT(speed.both_scaling->gemm, 0);
 }
 
+TEST(Scaling, TakesTheLargerNeed) {
+  set_thread_count(2);
+  EXPECT_EQ(most_over_threads([] { return int64_t{10} * thread_count(); }), 20);
+  EXPECT_EQ(most_over_threads([] { return int64_t{10} / thread_count(); }), 10);
+  EXPECT_EQ(thread_count(), 2);
+}
+
 TEST(Scaling, RunsTheSameWorkOnOneThreadInTurn) {
   std::string order;
   auto note = [&](char name) { return [&order, name] { order += thread_count() == 1 ? name : char(name - 32); }; };
