@@ -304,7 +304,8 @@ void set_timed(std::vector<OpRow>& rows) {
       {"linear_auto", attention_operands(4, 2048, 8, 64, 64)},
       {"softmax_causal_window_0", attention_operands(4, 1024, 8, 64, 64)}};
   for (const auto& [name, shapes] : sizes) {
-    const auto row = std::find_if(rows.begin(), rows.end(), [&](const OpRow& one) { return one.name == name; });
+    const auto row =
+        std::find_if(rows.begin(), rows.end(), [&name = name](const OpRow& one) { return one.name == name; });
     if (row == rows.end()) throw Error(fmt::format("no operation has the name {}", name));
     row->timed = shapes;
   }
