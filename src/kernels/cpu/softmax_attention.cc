@@ -28,7 +28,7 @@ using namespace softmax;  // NOLINT
 
 constexpr int64_t kFewRows = 8;  // below: dot products along the rows of k, no transposed copy
 constexpr int64_t kMostSplits = 64;
-constexpr int64_t kMostLanes = 16;  // lanes::kMaxLanes
+constexpr int64_t kMostLanes = 16;
 
 // How the work is cut. A task is a block of rows of one (batch, key head). Where tasks are fewer than threads its slots
 // are split as well, every split in a part of its own, and merged at the end.
@@ -74,6 +74,8 @@ namespace rebased::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
 using namespace lanes;  // NOLINT
+
+static_assert(kMostLanes >= kMaxLanes);
 
 void load_queries(const Args& a, const Plan& plan, const Rows& rows, const Part& part) {
   std::fill_n(part.q, kQueries * a.Dk, 0.0f);

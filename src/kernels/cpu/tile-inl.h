@@ -70,10 +70,10 @@ HWY_INLINE void multiply_columns(int64_t M, int64_t K, View left, const float* b
 HWY_INLINE void multiply(int64_t M, int64_t N, int64_t K, View left, const float* b, int64_t ldb, bool add, float* c,
                          int64_t ldc) {
   const int64_t step = lane_count();
-  constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3;
+#if HWY_TARGET <= HWY_AVX3
+  if (N == 4 * step) return multiply_columns<4>(M, K, left, b, ldb, add, c, ldc);
+#endif
   int64_t n = 0;
-  for (; kManyRegisters && N - n == 4 * step; n += 4 * step)
-    multiply_columns<kManyRegisters ? 4 : 1>(M, K, left, b + n, ldb, add, c + n, ldc);
   for (; n + 3 * step <= N && n + 4 * step != N; n += 3 * step)
     multiply_columns<3>(M, K, left, b + n, ldb, add, c + n, ldc);
   for (; n + 2 * step <= N; n += 2 * step) multiply_columns<2>(M, K, left, b + n, ldb, add, c + n, ldc);
