@@ -1,10 +1,12 @@
-"""Times one causal linear-attention operation in eager PyTorch on the CPU, with the feature map's exact packing.
+"""Times one causal attention operation in eager PyTorch on the CPU.
 
-  rebased  weights (q.k)^2 / Dk, normalised by their sum; B 4, H 8, T 2048, Dk 16, Dv 64
-  linear   weights q.k / sqrt(Dk), not normalised;        B 4, H 8, T 2048, Dk 64, Dv 64
+  rebased  weights (q.k)^2 / Dk, normalised by their sum;        B 4, H 8, T 2048, Dk 16, Dv 64
+  linear   weights q.k / sqrt(Dk), not normalised;               B 4, H 8, T 2048, Dk 64, Dv 64
+  softmax  weights exp(q.k / sqrt(Dk)), normalised by their sum; B 4, H 8, T 2048, Dk 64, Dv 64
 
-Forms: quadratic makes the T x T weights; chunked makes them within chunks of 128 and carries a state of features
-between chunks, which is linear in T. Prints one JSON line; see peer_timing.py.
+Forms: quadratic makes the T x T weights; chunked, for the first two, makes them within chunks of 128 and carries a
+state of features between chunks, with the feature map's exact packing, which is linear in T. Prints one JSON line; see
+peer_timing.py.
 """
 
 import argparse
@@ -14,13 +16,15 @@ import torch
 from peer_timing import add_timing_arguments, report, timed
 
 BATCH, HEADS, LENGTH, VALUE_DIM = 4, 8, 2048, 64
-KEY_DIM = {"rebased": 16, "linear": 64}
+KEY_DIM = {"rebased": 16, "linear": 64, "softmax": 64}
 CHUNK = 128
 EPS = 1e-12
 
 
 def weights_of(op, q, k):
     s = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if op == "softmax":
+        return (s + torch.full(s.shape[-2:], float("-inf")).triu(1)).softmax(-1)
     return (s * s if op == "rebased" else s).tril()
 
 
@@ -87,7 +91,10 @@ def parse_arguments():
     parser.add_argument("--form", choices=FORMS, default="chunked")
     parser.add_argument("--direction", choices=["forward", "both"], default="both", help="both: with the gradients")
     add_timing_arguments(parser)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.op == "softmax" and arguments.form == "chunked":
+        parser.error("--form chunked: expected quadratic for softmax, whose weights have no finite features")
+    return arguments
 
 
 def main():

@@ -24,6 +24,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 # Large buffers stay in the heap instead of being mapped and faulted in anew at each step.
 TUNED = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"
 PRECISIONS = {"": "", "-bf16": "--precision bf16"}  # suffix of a language model's case: flag of its peers
+OP_FORMS = {"rebased": ("quadratic", "chunked"), "linear": ("quadratic", "chunked"), "softmax": ("quadratic",)}
 # Case: contenders, each a name, its script with arguments, and whether it runs with the tuned allocator.
 CASES = {
     **{f"mqar-{setting}": [
@@ -39,9 +40,9 @@ CASES = {
        for suffix, flag in PRECISIONS.items()},
     **{f"op-{op}-{direction}": [
         ("eager quadratic", f"attention_op.py --op {op} --form quadratic --direction {direction}", False),
-        ("eager quadratic, tuned malloc", f"attention_op.py --op {op} --form quadratic --direction {direction}", True),
-        ("eager chunked, tuned malloc", f"attention_op.py --op {op} --form chunked --direction {direction}", True),
-    ] for op in ("rebased", "linear") for direction in ("forward", "both")},
+        *[(f"eager {form}, tuned malloc", f"attention_op.py --op {op} --form {form} --direction {direction}", True)
+          for form in forms],
+    ] for op, forms in OP_FORMS.items() for direction in ("forward", "both")},
 }
 PROGRAM = FOLDER.parents[1] / "build/release/rebased"
 KERNEL = f"{shlex.quote(str(PROGRAM))} bench kernels --json --rounds {{steps}} --threads {{threads}} --only"
@@ -61,7 +62,8 @@ OURS = {
     **{f"lm-{model}{suffix}": train(f"bench/lm-25m-{model}", "train.batch_size=4", f"precision={precision}")
        for model in ("rebased", "transformer") for suffix, precision in (("", "f32"), ("-bf16", "bf16"))},
     **{f"op-{op}-{direction}": f"{KERNEL} '{row}'"
-       for op, row in (("rebased", "rebased B4 H8 T2048 d16 v64"), ("linear", "linear B4 H8 T2048 d64 v64"))
+       for op, row in (("rebased", "rebased B4 H8 T2048 d16 v64"), ("linear", "linear B4 H8 T2048 d64 v64"),
+                       ("softmax", "softmax B4 H8 T2048 d64 v64"))
        for direction in ("forward", "both")},
 }
 
