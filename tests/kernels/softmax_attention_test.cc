@@ -148,6 +148,14 @@ TEST(SoftmaxAttention, MatchesTheReferenceOverTilesHeadsAndThreads) {
   });
 }
 
+TEST(SoftmaxAttention, ManyBlocksOfRowsShareAStep) {
+  for_each_thread_count([] {
+    Problem({1, 600, 600, 4, 4, 8, 16}).expect_matches();
+    Problem({2, 515, 700, 2, 2, 8, 20, 200}).expect_matches();
+    Problem({1, 290, 290, 6, 2, 8, 16, 0, true}).expect_matches();
+  });
+}
+
 TEST(SoftmaxAttention, OneQueryOverManySlotsIsSplitOverThreads) {
   for_each_thread_count([] {
     for (int64_t S : {255, 1000, 2048}) {
@@ -236,6 +244,34 @@ TEST(SoftmaxAttention, LargeScoresDoNotOverflow) {
     const Buffer<float> o = p.run();
     for (int64_t t = 0; t < T; ++t) EXPECT_FLOAT_EQ(o.data()[t], p.v.data()[100 - T + t]);
   }
+}
+
+TEST(SoftmaxAttention, MaximaRiseInStepsOfAnySize) {
+  for_each_target([] {
+    for (int64_t T : {1, 20}) {
+      for (float rise : {0.01f, 0.1f, 0.3f, -0.1f}) {  // of scores from slot to slot
+        Problem p({1, T, 400, 1, 1, 1, 8});
+        std::fill_n(p.q.data(), T, 2.0f);
+        for (int64_t s = 0; s < 400; ++s) p.k[s] = rise * static_cast<float>(s);
+        p.expect_matches();
+      }
+    }
+  });
+}
+
+TEST(SoftmaxAttention, PositionsMayBeFarFromZeroAndFromEachOther) {
+  for_each_target([] {
+    for (int64_t T : {1, 40}) {
+      for (int64_t window : {0, 50}) {
+        Problem p({1, T, 200, 1, 1, 8, 16, window});
+        for (int64_t& position : p.query_pos) position += int64_t{1} << 40;
+        for (int64_t& position : p.key_pos) position += int64_t{1} << 40;
+        p.key_pos[70] = 3;
+        p.key_pos[80] = int64_t{1} << 50;
+        p.expect_matches();
+      }
+    }
+  });
 }
 
 TEST(SoftmaxAttention, NanScoresReachTheOutput) {

@@ -1,6 +1,7 @@
 #include "kernels/softmax_attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -16,6 +17,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
+#include "kernels/cpu/softmax_mask-inl.h"
 #include "kernels/cpu/tile-inl.h"
 #include "kernels/cpu/transpose-inl.h"
 
@@ -27,12 +29,16 @@ namespace {
 using namespace softmax;  // NOLINT
 
 constexpr int64_t kFewRows = 8;  // below: dot products along the rows of k, no transposed copy
+constexpr int64_t kMostBlocks = 8;
 constexpr int64_t kMostSplits = 64;
 constexpr int64_t kMostLanes = 16;
 
-// How the work is cut. A task is a block of rows of one (batch, key head). Where tasks are fewer than threads its slots
-// are split as well, every split in a part of its own, and merged at the end.
+// How the work is cut. A task is some blocks of rows of one (batch, key head), which share the keys turned and the
+// values copied for a step. Where tasks are fewer than threads its slots are split as well, every split in a part of
+// its own, and merged at the end.
 struct Plan {
+  int64_t blocks;  // of a task
+  int64_t tasks_a_head;
   int64_t tasks;
   int64_t splits;  // of the slots of a task
   int64_t parts;   // each with its own scratch
@@ -40,29 +46,55 @@ struct Plan {
   int64_t part_size;
 };
 
-// A part's scratch, and the running softmax of its rows.
+// The running softmax of rows.
+struct State {
+  float* q;     // [rows, Dk], scaled
+  float* o;     // [rows, width]: sum of weights times values, relative to top
+  float* top;   // [rows]
+  float* sums;  // [rows, kMostLanes]: of the weights, a lane's slots each
+};
+
+// A part's scratch.
 struct Part {
-  float* q;       // [kQueries, Dk], scaled
   float* keys;    // [Dk, kKeys]
   float* values;  // [kKeys, width]
   float* scores;  // [kQueries, kKeys]
-  float* o;       // [kQueries, width]: sum of weights times values, relative to top
-  float* top;     // [kQueries]
-  float* sums;    // [kQueries, kMostLanes]: of the weights, a lane's slots each, while slots are added
-  float* sum;     // [kQueries]: of all of them, at the end
+  State state;
 };
 
 Part cut_part(const Args& a, const Plan& plan, Scratch& scratch) {
+  const int64_t rows = plan.blocks * kQueries;
   Part part;
-  part.q = scratch.take(kQueries * a.Dk);
   part.keys = scratch.take(a.Dk * kKeys);
   part.values = scratch.take(kKeys * plan.width);
   part.scores = scratch.take(kQueries * kKeys);
-  part.o = scratch.take(kQueries * plan.width);
-  part.top = scratch.take(kQueries);
-  part.sums = scratch.take(kQueries * kMostLanes);
-  part.sum = scratch.take(kQueries);
+  part.state.q = scratch.take(rows * a.Dk);
+  part.state.o = scratch.take(rows * plan.width);
+  part.state.top = scratch.take(rows);
+  part.state.sums = scratch.take(rows * kMostLanes);
   return part;
+}
+
+// The state of a task's block of rows.
+State state_of(const Args& a, const Plan& plan, const Part& part, int64_t block) {
+  const State& all = part.state;
+  const int64_t row = block * kQueries;
+  return {all.q + row * a.Dk, all.o + row * plan.width, all.top + row, all.sums + row * kMostLanes};
+}
+
+struct Task {
+  int64_t count;  // of blocks
+  Rows blocks[kMostBlocks];
+};
+
+// The last rows of all heads come first: they see the most.
+Task task_of(const Args& a, const Plan& plan, int64_t index) {
+  const int64_t heads = a.B * a.Hkv;
+  const int64_t first = (plan.tasks_a_head - 1 - index / heads) * plan.blocks;
+  Task task{};
+  task.count = std::min(plan.blocks, row_blocks(a) - first);
+  for (int64_t i = 0; i < task.count; ++i) task.blocks[i] = rows_of(a, index % heads, first + i);
+  return task;
 }
 
 }  // namespace
@@ -77,17 +109,18 @@ using namespace lanes;  // NOLINT
 
 static_assert(kMostLanes >= kMaxLanes);
 
-void load_queries(const Args& a, const Plan& plan, const Rows& rows, const Part& part) {
-  std::fill_n(part.q, kQueries * a.Dk, 0.0f);
+void load_queries(const Args& a, const Plan& plan, const Rows& rows, const State& state) {
+  const int64_t count = round_up(rows.count, kTileRows);
+  std::fill_n(state.q + rows.count * a.Dk, (count - rows.count) * a.Dk, 0.0f);
   const Vec scale = hn::Set(Tag(), static_cast<float>(a.scale));
-  for (int64_t i = 0; i < rows.count; ++i) {
-    const float* q = a.q + row_index(a, rows, i) * a.Dk;
-    for_each_vector(
-        a.Dk, [&](int64_t c, auto at) HWY_ATTR { at.store(hn::Mul(scale, at.load(q + c)), part.q + i * a.Dk + c); });
-  }
-  std::fill_n(part.o, kQueries * plan.width, 0.0f);
-  std::fill_n(part.top, kQueries, kNone);
-  std::fill_n(part.sums, kQueries * kMostLanes, 0.0f);
+  for_each_row(a, rows, [&](int64_t i, int64_t, int64_t row) HWY_ATTR {
+    for_each_vector(a.Dk, [&](int64_t c, auto at) HWY_ATTR {
+      at.store(hn::Mul(scale, at.load(a.q + row * a.Dk + c)), state.q + i * a.Dk + c);
+    });
+  });
+  std::fill_n(state.o, count * plan.width, 0.0f);
+  std::fill_n(state.top, count, kNone);
+  std::fill_n(state.sums, count * kMostLanes, 0.0f);
 }
 
 // Rows of one head lie far apart, where the hardware does not look ahead.
@@ -96,137 +129,173 @@ HWY_INLINE void prefetch_row(const float* row, int64_t n) {
 }
 
 // keys[c, s] = k_s[c], zeros behind the last slot.
-void transpose_keys(const Args& a, const Part& part, const float* k, int64_t count) {
+void turn_keys(const Args& a, const Slots& slots, float* keys) {
+  const float* k = a.k + slots.first * a.Dk;
   const int64_t stride = a.Hkv * a.Dk;
-  if (count == kKeys && a.Dk % 4 == 0) return transpose(count, a.Dk, k, stride, part.keys, kKeys);
+  if (slots.count == kKeys && a.Dk % 4 == 0) return transpose(kKeys, a.Dk, k, stride, keys, kKeys);
   for (int64_t s = 0; s < kKeys; ++s) {
-    for (int64_t c = 0; c < a.Dk; ++c) part.keys[c * kKeys + s] = s < count ? k[s * stride + c] : 0.0f;
+    for (int64_t c = 0; c < a.Dk; ++c) keys[c * kKeys + s] = s < slots.count ? k[s * stride + c] : 0.0f;
   }
 }
 
-// scores[i, s] = <q_i, k_s>; fetches the values v_s on the way.
-void score_slots(const Args& a, const Rows& rows, const Part& part, const float* k, const float* v, int64_t count) {
-  constexpr int64_t kAhead = 12;
-  if (rows.count >= kFewRows) {
-    transpose_keys(a, part, k, count);
-    multiply(round_up(rows.count, kTileRows), kKeys, a.Dk, {part.q, a.Dk, 1}, part.keys, kKeys, false, part.scores,
-             kKeys);
-    return;
-  }
-  for (int64_t s = 0; s < count; ++s) {
-    const float* row = k + s * a.Hkv * a.Dk;
-    if (s + kAhead < count) prefetch_row(row + kAhead * a.Hkv * a.Dk, a.Dk);
-    prefetch_row(v + s * a.Hkv * a.Dv, a.Dv);
-    for (int64_t i = 0; i < rows.count; ++i) {
-      Vec sum = hn::Zero(Tag());
-      for_each_vector(a.Dk, [&](int64_t c, auto at)
-                                HWY_ATTR { sum = hn::MulAdd(at.load(part.q + i * a.Dk + c), at.load(row + c), sum); });
-      part.scores[i * kKeys + s] = sum_lanes(sum);
+// A dense copy, zeros where nothing is held, which may be anything. Rows of one head, kilobytes apart, share few sets
+// of the first cache.
+void copy_values(const Args& a, const Plan& plan, const Slots& slots, float* values) {
+  const float* v = a.v + slots.first * a.Dv;
+  for (int64_t s = 0; s < slots.count; ++s, v += a.Hkv * a.Dv, values += plan.width) {
+    const int64_t held = slots.positions[s] >= 0 ? a.Dv : 0;
+    for_each_vector(held, [&](int64_t c, auto at) HWY_ATTR { hn::StoreU(at.load(v + c), Tag(), values + c); });
+    for (int64_t c = round_up(held, lane_count()); c < plan.width; c += lane_count()) {
+      hn::StoreU(hn::Zero(Tag()), Tag(), values + c);
     }
   }
 }
 
-HWY_INLINE float highest_score(const float* scores) {
+// The maximum of row i becomes `top`, and what it has summed relative to that.
+HWY_NOINLINE void raise_top(const Plan& plan, const State& state, int64_t i, float top) {
   const Tag d;
-  Vec tops = hn::LoadU(d, scores);
-  for (int64_t s = lane_count(); s < kKeys; s += lane_count()) tops = hn::Max(tops, hn::LoadU(d, scores + s));
-  return max_lanes(tops);
+  const Vec shrink = exp_weight(d, hn::Set(d, state.top[i] - top));
+  float *o = state.o + i * plan.width, *sums = state.sums + i * kMostLanes;
+  for (int64_t c = 0; c < plan.width; c += lane_count()) hn::StoreU(hn::Mul(shrink, hn::LoadU(d, o + c)), d, o + c);
+  hn::StoreU(hn::Mul(shrink, hn::LoadU(d, sums)), d, sums);
+  state.top[i] = top;
 }
 
-// Running maxima rise to these scores; returns in shrink[i] what brings row i's sums to its new one.
-void raise_tops(const Part& part, const float* highest, float* shrink) {
-  const Tag d;
-  const Vec one = hn::Set(d, 1.0f);
-  for (int64_t i = 0; i < kQueries; i += lane_count()) {
-    const Vec old = hn::LoadU(d, part.top + i), top = hn::Max(old, hn::LoadU(d, highest + i));
-    hn::StoreU(hn::IfThenElse(hn::Gt(top, old), exp_weight(d, hn::Sub(old, top)), one), d, shrink + i);
-    hn::StoreU(hn::IfThenElse(hn::Gt(top, old), top, old), d, part.top + i);
-  }
+// A row that has seen nothing yet, or only NaN, which a maximum may lose.
+void weigh_nothing(float* scores, float* sums) {
+  if (std::any_of(scores, scores + kKeys, [](float score) { return std::isnan(score); })) sums[0] = std::nanf("");
+  std::fill_n(scores, kKeys, 0.0f);
 }
 
-// A row's scores -> weights relative to its maximum.
-HWY_INLINE void weigh_row(const Plan& plan, const Part& part, int64_t i, float shrink) {
+// A row's scores -> weights relative to its maximum, which is one of some earlier time as long as none exceeds it by
+// more than kSlack.
+HWY_INLINE void weigh_row(const Plan& plan, const State& state, int64_t i, float* scores) {
+  constexpr float kSlack = 8;
   const Tag d;
-  const Vec factor = hn::Set(d, shrink);
-  float *scores = part.scores + i * kKeys, *o = part.o + i * plan.width, *sums = part.sums + i * kMostLanes;
-  Vec sum = hn::Mul(factor, hn::LoadU(d, sums));
-  for (int64_t c = 0; shrink != 1 && c < plan.width; c += lane_count()) {
-    hn::StoreU(hn::Mul(factor, hn::LoadU(d, o + c)), d, o + c);
+  Vec highest = hn::LoadU(d, scores);
+  for (int64_t s = lane_count(); s < kKeys; s += lane_count()) highest = hn::Max(highest, hn::LoadU(d, scores + s));
+  if (!hn::AllFalse(d, hn::Gt(highest, hn::Set(d, state.top[i] + kSlack)))) {
+    raise_top(plan, state, i, max_lanes(highest));
   }
-  const Vec shift = hn::Set(d, part.top[i]);
+  float* sums = state.sums + i * kMostLanes;
+  if (state.top[i] == kNone) return weigh_nothing(scores, sums);
+  const Vec top = hn::Set(d, state.top[i]);
+  Vec sum = hn::LoadU(d, sums);
   for (int64_t s = 0; s < kKeys; s += lane_count()) {
-    const Vec e = exp_weight(d, hn::Sub(hn::LoadU(d, scores + s), shift));
+    const Vec e = exp_weight(d, hn::Sub(hn::LoadU(d, scores + s), top));
     sum = hn::Add(sum, e);
     hn::StoreU(e, d, scores + s);
   }
   hn::StoreU(sum, d, sums);
 }
 
-// A row that has seen nothing yet, or only NaN, which a maximum may lose.
-void weigh_nothing(const Part& part, int64_t i, int64_t count) {
-  float* scores = part.scores + i * kKeys;
-  if (std::any_of(scores, scores + count, [](float score) { return std::isnan(score); })) {
-    part.sums[i * kMostLanes] = std::nanf("");
-  }
-  std::fill_n(scores, kKeys, 0.0f);
+void weigh_slots(const Plan& plan, int64_t rows, const State& state, float* scores) {
+  for (int64_t i = 0; i < rows; ++i) weigh_row(plan, state, i, scores + i * kKeys);
 }
 
-// Scores -> weights relative to the running maxima, which rise first where they must.
-void weigh_slots(const Plan& plan, const Rows& rows, const Part& part, int64_t count) {
-  HWY_ALIGN float highest[kQueries], shrink[kQueries];
-  std::fill_n(highest, kQueries, kNone);
-  for (int64_t i = 0; i < rows.count; ++i) {
-    std::fill(part.scores + i * kKeys + count, part.scores + (i + 1) * kKeys, kNone);
-    highest[i] = highest_score(part.scores + i * kKeys);
-  }
-  raise_tops(part, highest, shrink);
-  for (int64_t i = 0; i < rows.count; ++i) {
-    part.top[i] == kNone ? weigh_nothing(part, i, count) : weigh_row(plan, part, i, shrink[i]);
-  }
-}
-
-// o[i] += sum_s weights[i, s] v_s; slots that hold nothing are not read, they may be anything. Many rows read a dense
-// copy of the values: rows of one head, kilobytes apart, share few sets of the first cache.
-void add_values(const Args& a, const Plan& plan, const Rows& rows, const Part& part, const float* v,
-                const int64_t* positions, int64_t count, bool holes) {
-  const int64_t stride = a.Hkv * a.Dv;
-  if (rows.count >= kFewRows) {
-    for (int64_t s = 0; s < count; ++s) {
-      float* row = part.values + s * plan.width;
-      const int64_t held = positions[s] >= 0 ? a.Dv : 0;
-      std::fill(std::copy_n(v + s * stride, held, row), row + plan.width, 0.0f);
+// A step for many rows: the keys turned, the values copied, two products a block.
+void add_slots(const Args& a, const Plan& plan, const Task& task, const Part& part, const Slots& slots) {
+  bool ready = false;
+  for (int64_t block = 0; block < task.count; ++block) {
+    const Rows& rows = task.blocks[block];
+    const Sight seen = sight(a, rows, slots);
+    if (seen == Sight::kNothing) continue;
+    if (!ready) {
+      turn_keys(a, slots, part.keys);
+      copy_values(a, plan, slots, part.values);
+      ready = true;
     }
-    multiply(round_up(rows.count, kTileRows), plan.width, count, {part.scores, kKeys, 1}, part.values, plan.width, true,
-             part.o, plan.width);
-    return;
+    const State state = state_of(a, plan, part, block);
+    const int64_t count = round_up(rows.count, kTileRows);
+    multiply(count, kKeys, a.Dk, {state.q, a.Dk, 1}, part.keys, kKeys, false, part.scores, kKeys);
+    if (seen == Sight::kSome) mask_slots(a, rows, part.scores, slots);
+    weigh_slots(plan, rows.count, state, part.scores);
+    multiply(count, plan.width, slots.count, {part.scores, kKeys, 1}, part.values, plan.width, true, state.o,
+             plan.width);
   }
-  for (int64_t i = 0; i < rows.count; ++i) {
+}
+
+// scores[i, s] = <q_i, k_s> by rows of k; fetches the values v_s on the way.
+void score_few(const Args& a, int64_t rows, const Slots& slots, const float* q, float* scores) {
+  constexpr int64_t kAhead = 12;
+  for (int64_t s = 0; s < slots.count; ++s) {
+    const int64_t slot = slots.first + s * a.Hkv;
+    if (s + kAhead < slots.count) prefetch_row(a.k + (slot + kAhead * a.Hkv) * a.Dk, a.Dk);
+    prefetch_row(a.v + slot * a.Dv, a.Dv);
+    for (int64_t i = 0; i < rows; ++i) {
+      Vec sum = hn::Zero(Tag());
+      for_each_vector(a.Dk, [&](int64_t c, auto at) HWY_ATTR {
+        sum = hn::MulAdd(at.load(q + i * a.Dk + c), at.load(a.k + slot * a.Dk + c), sum);
+      });
+      scores[i * kKeys + s] = sum_lanes(sum);
+    }
+  }
+}
+
+// o[i] += sum_s weights[i, s] v_s; slots that hold nothing are not read, they may be anything.
+void add_values_few(const Args& a, const Plan& plan, int64_t rows, const Slots& slots, const float* weights, float* o) {
+  const float* v = a.v + slots.first * a.Dv;
+  const bool holes = slots.held < slots.count;
+  for (int64_t i = 0; i < rows; ++i) {
     for_each_vector(a.Dv, [&](int64_t c, auto at) HWY_ATTR {
-      Vec sum = hn::LoadU(Tag(), part.o + i * plan.width + c);
-      for (int64_t s = 0; s < count; ++s) {
-        if (holes && positions[s] < 0) continue;
-        sum = hn::MulAdd(hn::Set(Tag(), part.scores[i * kKeys + s]), at.load(v + s * stride + c), sum);
+      Vec sum = hn::LoadU(Tag(), o + i * plan.width + c);
+      for (int64_t s = 0; s < slots.count; ++s) {
+        if (holes && slots.positions[s] < 0) continue;
+        sum = hn::MulAdd(hn::Set(Tag(), weights[i * kKeys + s]), at.load(v + s * a.Hkv * a.Dv + c), sum);
       }
-      hn::StoreU(sum, Tag(), part.o + i * plan.width + c);
+      hn::StoreU(sum, Tag(), o + i * plan.width + c);
     });
   }
 }
 
+// A step for few rows, which reads keys and values where they lie.
+void add_slots_few(const Args& a, const Plan& plan, const Rows& rows, const Part& part, const Slots& slots) {
+  const Sight seen = sight(a, rows, slots);
+  if (seen == Sight::kNothing) return;
+  score_few(a, rows.count, slots, part.state.q, part.scores);
+  if (seen == Sight::kSome) mask_slots(a, rows, part.scores, slots);
+  weigh_slots(plan, rows.count, part.state, part.scores);
+  add_values_few(a, plan, rows.count, slots, part.scores, part.state.o);
+}
+
 // Slots [begin, end) for the rows of a task.
-void attend(const Args& a, const Plan& plan, const Rows& rows, const Part& part, int64_t begin, int64_t end) {
-  load_queries(a, plan, rows, part);
+void attend(const Args& a, const Plan& plan, const Task& task, const Part& part, int64_t begin, int64_t end) {
+  const Rows& rows = task.blocks[0];
+  for (int64_t i = 0; i < task.count; ++i) load_queries(a, plan, task.blocks[i], state_of(a, plan, part, i));
   for (int64_t s0 = begin; s0 < end; s0 += kKeys) {
-    const int64_t count = std::min(kKeys, end - s0);
-    const int64_t* positions = a.key_pos + rows.b * a.S + s0;
-    const Sight seen = sight(a, rows, positions, count);
-    if (seen == Sight::kNothing) continue;
-    const int64_t slot = (rows.b * a.S + s0) * a.Hkv + rows.key_head;
-    score_slots(a, rows, part, a.k + slot * a.Dk, a.v + slot * a.Dv, count);
-    if (seen == Sight::kSome) mask_slots(a, rows, part.scores, positions, count);
-    weigh_slots(plan, rows, part, count);
-    add_values(a, plan, rows, part, a.v + slot * a.Dv, positions, count, seen == Sight::kSome);
+    const Slots slots = slots_of(a, rows.b, rows.key_head, s0, end);
+    rows.count < kFewRows ? add_slots_few(a, plan, rows, part, slots) : add_slots(a, plan, task, part, slots);
   }
-  for (int64_t i = 0; i < rows.count; ++i) part.sum[i] = sum_lanes(hn::LoadU(Tag(), part.sums + i * kMostLanes));
+}
+
+// What brings each split's sums of row i to one maximum, over all weights; returns the log of these, or the mark that
+// NaN scores leave where nothing is seen.
+float merge_splits(const State* states, int64_t splits, int64_t i, float* factors) {
+  float top = kNone, sum = 0;
+  for (int64_t k = 0; k < splits; ++k) top = std::max(top, states[k].top[i]);
+  for (int64_t k = 0; k < splits; ++k) {
+    factors[k] = top == kNone ? 1.0f : std::exp(states[k].top[i] - top);
+    sum += factors[k] * sum_lanes(hn::LoadU(Tag(), states[k].sums + i * kMostLanes));
+  }
+  for (int64_t k = 0; k < splits; ++k) factors[k] = top == kNone ? sum : factors[k] / sum;
+  if (top == kNone) return sum == 0 ? kNone : sum;
+  return top + std::log(sum);
+}
+
+// Writes the rows of a block from the states of its splits.
+void store_rows(const Args& a, const Plan& plan, const Rows& rows, const State* states) {
+  float factors[kMostSplits];
+  for_each_row(a, rows, [&](int64_t i, int64_t, int64_t row) HWY_ATTR {
+    const float lse = merge_splits(states, plan.splits, i, factors);
+    if (a.lse != nullptr) a.lse[row] = lse;
+    for_each_vector(a.Dv, [&](int64_t c, auto at) HWY_ATTR {
+      Vec sum = hn::Zero(Tag());
+      for (int64_t k = 0; k < plan.splits; ++k) {
+        sum = hn::MulAdd(hn::Set(Tag(), factors[k]), at.load(states[k].o + i * plan.width + c), sum);
+      }
+      at.store(sum, a.o + row * a.Dv + c);
+    });
+  });
 }
 
 }  // namespace
@@ -238,12 +307,16 @@ namespace rebased::kernels::cpu {
 namespace {
 
 HWY_EXPORT(attend);
+HWY_EXPORT(store_rows);
 
 Plan make_plan(const Args& a) {
   Plan plan{};
-  plan.tasks = a.B * a.Hkv * row_blocks(a);
+  const int64_t blocks = row_blocks(a), heads = a.B * a.Hkv;
   const int64_t work = a.B * a.T * a.H * a.S * (a.Dk + a.Dv);
   const int64_t threads = work < 65536 ? 1 : thread_count();
+  plan.blocks = std::clamp<int64_t>(heads * blocks / (4 * threads), 1, std::clamp<int64_t>(blocks, 1, kMostBlocks));
+  plan.tasks_a_head = (blocks + plan.blocks - 1) / plan.blocks;
+  plan.tasks = heads * plan.tasks_a_head;
   plan.splits = std::clamp<int64_t>(threads / std::max<int64_t>(1, plan.tasks), 1,
                                     std::clamp<int64_t>(a.S / 256, 1, kMostSplits));
   plan.parts = std::clamp<int64_t>(plan.tasks * plan.splits, 1, threads);
@@ -260,44 +333,44 @@ int64_t split_bound(const Args& a, const Plan& plan, int64_t k) {
   return std::min(a.S, steps * k / plan.splits * kKeys);
 }
 
-// Brings the splits' running sums to one maximum, in parts[0], and writes the rows.
-void store_rows(const Args& a, const Plan& plan, const Rows& rows, const Part* parts) {
-  for (int64_t i = 0; i < rows.count; ++i) {
-    float top = kNone;
-    for (int64_t k = 0; k < plan.splits; ++k) top = std::max(top, parts[k].top[i]);
-    float* o = a.o + row_index(a, rows, i) * a.Dv;
-    std::fill_n(o, a.Dv, 0.0f);
-    float* lse = a.lse != nullptr ? a.lse + row_index(a, rows, i) : nullptr;
-    float sum = 0;
-    if (top == kNone) {  // nothing seen; NaN scores leave their mark in the sum alone
-      for (int64_t k = 0; k < plan.splits; ++k) sum += parts[k].sum[i];
-      std::fill_n(o, a.Dv, sum);
-      if (lse != nullptr) *lse = sum == 0 ? kNone : sum;
-      continue;
-    }
-    for (int64_t k = 0; k < plan.splits; ++k) sum += parts[k].sum[i] * std::exp(parts[k].top[i] - top);
-    if (lse != nullptr) *lse = top + std::log(sum);
-    for (int64_t k = 0; k < plan.splits; ++k) {
-      const float factor = std::exp(parts[k].top[i] - top) / sum;
-      for (int64_t c = 0; c < a.Dv; ++c) o[c] += factor * parts[k].o[i * plan.width + c];
-    }
-  }
-}
-
 Part part_at(const Args& a, const Plan& plan, int64_t p) {
   Scratch all(a.scratch);
   Scratch own(all.take(0) + p * plan.part_size);
   return cut_part(a, plan, own);
 }
 
-// Items p, p + parts, ...: later blocks see more slots, so neighbours go to different threads.
-void run_part(const Args& a, const Plan& plan, int64_t p) {
-  const Part part = part_at(a, plan, p);
-  for (int64_t item = p; item < plan.tasks * plan.splits; item += plan.parts) {
-    const Rows rows = rows_of(a, item / plan.splits);
-    const int64_t split = item % plan.splits;
-    HWY_DYNAMIC_DISPATCH(attend)(a, plan, rows, part, split_bound(a, plan, split), split_bound(a, plan, split + 1));
-    if (plan.splits == 1) store_rows(a, plan, rows, &part);
+// Every part takes whole tasks until none is left.
+void run_tasks(const Args& a, const Plan& plan) {
+  std::atomic<int64_t> next{0};
+  auto body = [&](int64_t begin, int64_t) {
+    const Part part = part_at(a, plan, begin);
+    for (int64_t index = next++; index < plan.tasks; index = next++) {
+      const Task task = task_of(a, plan, index);
+      HWY_DYNAMIC_DISPATCH(attend)(a, plan, task, part, 0, a.S);
+      for (int64_t i = 0; i < task.count; ++i) {
+        const State state = state_of(a, plan, part, i);
+        HWY_DYNAMIC_DISPATCH(store_rows)(a, plan, task.blocks[i], &state);
+      }
+    }
+  };
+  parallel_for(plan.parts, 1, std::ref(body));
+}
+
+// Every part takes a split of a task, which is one block.
+void run_splits(const Args& a, const Plan& plan) {
+  auto body = [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t split = p % plan.splits;
+      HWY_DYNAMIC_DISPATCH(attend)
+      (a, plan, task_of(a, plan, p / plan.splits), part_at(a, plan, p), split_bound(a, plan, split),
+       split_bound(a, plan, split + 1));
+    }
+  };
+  parallel_for(plan.parts, 1, std::ref(body));
+  for (int64_t index = 0; index < plan.tasks; ++index) {
+    State states[kMostSplits];
+    for (int64_t k = 0; k < plan.splits; ++k) states[k] = part_at(a, plan, index * plan.splits + k).state;
+    HWY_DYNAMIC_DISPATCH(store_rows)(a, plan, task_of(a, plan, index).blocks[0], states);
   }
 }
 
@@ -310,16 +383,8 @@ int64_t softmax_attention_scratch(const Args& a) noexcept {
 
 void softmax_attention(const Args& a) noexcept {
   const Plan plan = make_plan(a);
-  auto body = [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) run_part(a, plan, p);
-  };
   if (plan.tasks == 0) return;
-  parallel_for(plan.parts, 1, std::ref(body));
-  for (int64_t task = 0; plan.splits > 1 && task < plan.tasks; ++task) {
-    Part parts[kMostSplits];
-    for (int64_t k = 0; k < plan.splits; ++k) parts[k] = part_at(a, plan, task * plan.splits + k);
-    store_rows(a, plan, rows_of(a, task), parts);
-  }
+  plan.splits > 1 ? run_splits(a, plan) : run_tasks(a, plan);
 }
 
 }  // namespace rebased::kernels::cpu

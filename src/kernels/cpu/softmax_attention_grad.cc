@@ -12,6 +12,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
+#include "kernels/cpu/softmax_mask-inl.h"
 #include "kernels/cpu/tile-inl.h"
 
 #ifndef REBASED_KERNELS_CPU_SOFTMAX_ATTENTION_GRAD
@@ -93,32 +94,37 @@ void pack_slots(const Args& a, int64_t b, int64_t key_head, const Workspace& w) 
   std::fill_n(w.dv, w.slots * w.value_width, 0.0f);
 }
 
+// In the order and with the roundings of register_tile: the slope of a row that sees one value, o, is exactly zero.
+float dot_in_order(int64_t n, const float* x, const float* y) {
+  const hn::CappedTag<float, 1> d;
+  auto sum = hn::Zero(d);
+  for (int64_t c = 0; c < n; ++c) sum = hn::MulAdd(hn::Set(d, x[c]), hn::Set(d, y[c]), sum);
+  return hn::GetLane(sum);
+}
+
 // Rows behind the last are zeros that see nothing.
 void load_rows(const GradArgs& g, const Rows& rows, const Workspace& w) {
   const Args& a = g.forward;
   const auto scale = static_cast<float>(a.scale);
-  for (int64_t i = 0; i < kQueries; ++i) {
-    const bool real = i < rows.count;
-    const int64_t row = real ? row_index(a, rows, i) : 0;
-    float *q = w.q + i * w.key_width, *d_o = w.d_o + i * w.value_width;
-    std::fill(
-        std::transform(a.q + row * a.Dk, a.q + row * a.Dk + (real ? a.Dk : 0), q, [&](float x) { return scale * x; }),
-        q + w.key_width, 0.0f);
-    std::fill(std::copy_n(g.d_o + row * a.Dv, real ? a.Dv : 0, d_o), d_o + w.value_width, 0.0f);
-    w.lse[i] = real ? a.lse[row] : kNone;
-    float delta = 0;
-    for (int64_t c = 0; real && c < a.Dv; ++c) delta += d_o[c] * a.o[row * a.Dv + c];
-    w.delta[i] = delta;
-  }
+  std::fill_n(w.q, kQueries * w.key_width, 0.0f);
+  std::fill_n(w.d_o, kQueries * w.value_width, 0.0f);
+  std::fill_n(w.lse, kQueries, kNone);
+  std::fill_n(w.delta, kQueries, 0.0f);
   std::fill_n(w.dq, kQueries * w.key_width, 0.0f);
+  for_each_row(a, rows, [&](int64_t i, int64_t, int64_t row) HWY_ATTR {
+    const float *q = a.q + row * a.Dk, *d_o = g.d_o + row * a.Dv, *o = a.o + row * a.Dv;
+    std::transform(q, q + a.Dk, w.q + i * w.key_width, [&](float x) { return scale * x; });
+    std::copy_n(d_o, a.Dv, w.d_o + i * w.value_width);
+    w.lse[i] = a.lse[row];
+    w.delta[i] = dot_in_order(a.Dv, d_o, o);
+  });
 }
 
 // weights: scores -> exp(score - lse); slopes: <d_o, v> -> weights (<d_o, v> - delta).
-void weigh_and_slope(const Workspace& w, int64_t rows, int64_t count) {
+void weigh_and_slope(const Workspace& w, int64_t rows) {
   const Tag d;
   for (int64_t i = 0; i < rows; ++i) {
     float *weights = w.weights + i * kKeys, *slopes = w.slopes + i * kKeys;
-    std::fill(weights + count, weights + kKeys, kNone);
     if (w.lse[i] == kNone) {
       std::fill_n(weights, kKeys, 0.0f);
       std::fill_n(slopes, kKeys, 0.0f);
@@ -133,26 +139,26 @@ void weigh_and_slope(const Workspace& w, int64_t rows, int64_t count) {
   }
 }
 
-void grad_tile(const Args& a, const Rows& rows, const Workspace& w, int64_t s0, int64_t count, Sight seen) {
+void grad_tile(const Args& a, const Rows& rows, const Workspace& w, int64_t s0, const Slots& slots, Sight seen) {
   const int64_t M = round_up(rows.count, kTileRows);
   multiply(M, kKeys, a.Dk, {w.q, w.key_width, 1}, w.keys_t + s0 * a.Dk, kKeys, false, w.weights, kKeys);
-  if (seen == Sight::kSome) mask_slots(a, rows, w.weights, a.key_pos + rows.b * a.S + s0, count);
+  if (seen == Sight::kSome) mask_slots(a, rows, w.weights, slots);
   multiply(M, kKeys, a.Dv, {w.d_o, w.value_width, 1}, w.values_t + s0 * a.Dv, kKeys, false, w.slopes, kKeys);
-  weigh_and_slope(w, M, count);
+  weigh_and_slope(w, M);
   multiply(kKeys, w.value_width, M, {w.weights, 1, kKeys}, w.d_o, w.value_width, true, w.dv + s0 * w.value_width,
            w.value_width);
   multiply(kKeys, w.key_width, M, {w.slopes, 1, kKeys}, w.q, w.key_width, true, w.dk + s0 * w.key_width, w.key_width);
-  multiply(M, w.key_width, count, {w.slopes, kKeys, 1}, w.keys + s0 * w.key_width, w.key_width, true, w.dq,
+  multiply(M, w.key_width, slots.count, {w.slopes, kKeys, 1}, w.keys + s0 * w.key_width, w.key_width, true, w.dq,
            w.key_width);
 }
 
 void store_rows(const GradArgs& g, const Rows& rows, const Workspace& w) {
   const Args& a = g.forward;
   const auto scale = static_cast<float>(a.scale);
-  for (int64_t i = 0; i < rows.count; ++i) {
+  for_each_row(a, rows, [&](int64_t i, int64_t, int64_t row) {
     const float* dq = w.dq + i * w.key_width;
-    std::transform(dq, dq + a.Dk, g.dq + row_index(a, rows, i) * a.Dk, [&](float x) { return scale * x; });
-  }
+    std::transform(dq, dq + a.Dk, g.dq + row * a.Dk, [&](float x) { return scale * x; });
+  });
 }
 
 // The scale of dk came in with q.
@@ -170,12 +176,12 @@ void grad_key_head(const GradArgs& g, int64_t item, const Workspace& w) {
   const int64_t b = item / a.Hkv, key_head = item % a.Hkv, blocks = row_blocks(a);
   pack_slots(a, b, key_head, w);
   for (int64_t block = 0; block < blocks; ++block) {
-    const Rows rows = rows_of(a, item * blocks + block);
+    const Rows rows = rows_of(a, item, block);
     load_rows(g, rows, w);
     for (int64_t s0 = 0; s0 < a.S; s0 += kKeys) {
-      const int64_t count = std::min(kKeys, a.S - s0);
-      const Sight seen = sight(a, rows, a.key_pos + b * a.S + s0, count);
-      if (seen != Sight::kNothing) grad_tile(a, rows, w, s0, count, seen);
+      const Slots slots = slots_of(a, b, key_head, s0, a.S);
+      const Sight seen = sight(a, rows, slots);
+      if (seen != Sight::kNothing) grad_tile(a, rows, w, s0, slots, seen);
     }
     store_rows(g, rows, w);
   }

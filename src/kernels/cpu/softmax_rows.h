@@ -15,7 +15,7 @@ inline constexpr int64_t kQueries = 64;  // rows of a task: queries of the heads
 inline constexpr int64_t kKeys = 64;     // slots of a step
 inline constexpr float kNone = -std::numeric_limits<float>::infinity();
 
-// The rows of a task.
+// A block of rows.
 struct Rows {
   int64_t b;
   int64_t key_head;
@@ -27,12 +27,13 @@ struct Rows {
 inline int64_t heads_a_key(const Args& a) { return a.H / a.Hkv; }
 inline int64_t row_blocks(const Args& a) { return (a.T * heads_a_key(a) + kQueries - 1) / kQueries; }
 
-inline Rows rows_of(const Args& a, int64_t task) {
-  const int64_t group = heads_a_key(a), blocks = row_blocks(a);
+// Block `block` of (batch, key head) `item`.
+inline Rows rows_of(const Args& a, int64_t item, int64_t block) {
+  const int64_t group = heads_a_key(a);
   Rows rows{};
-  rows.b = task / blocks / a.Hkv;
-  rows.key_head = task / blocks % a.Hkv;
-  rows.first = task % blocks * kQueries;
+  rows.b = item / a.Hkv;
+  rows.key_head = item % a.Hkv;
+  rows.first = block * kQueries;
   rows.count = std::min(kQueries, a.T * group - rows.first);
   const int64_t* positions = a.query_pos + rows.b * a.T;
   const int64_t begin = rows.first / group, end = (rows.first + rows.count - 1) / group + 1;
@@ -41,43 +42,51 @@ inline Rows rows_of(const Args& a, int64_t task) {
   return rows;
 }
 
-// Offset of row i in [T, H] rows.
-inline int64_t row_index(const Args& a, const Rows& rows, int64_t i) {
-  const int64_t row = rows.first + i, group = heads_a_key(a);
-  return (rows.b * a.T + row / group) * a.H + rows.key_head * group + row % group;
+// body(i, query, index) for each row: its query in [B, T] and its own place in [B, T, H].
+template <class Body>
+inline void for_each_row(const Args& a, const Rows& rows, const Body& body) {
+  const int64_t group = heads_a_key(a);
+  int64_t query = rows.b * a.T + rows.first / group, head = rows.first % group;
+  for (int64_t i = 0; i < rows.count; ++i) {
+    body(i, query, query * a.H + rows.key_head * group + head);
+    if (++head == group) ++query, head = 0;
+  }
+}
+
+// The slots of a step.
+struct Slots {
+  const int64_t* positions;
+  int64_t first;  // of [B, S, Hkv]
+  int64_t count;
+  int64_t held;             // of them hold a key, at these positions:
+  int64_t lowest, highest;  // negative where none does
+};
+
+// Of a (batch, key head), from slot s0 up to `end`.
+inline Slots slots_of(const Args& a, int64_t b, int64_t key_head, int64_t s0, int64_t end) {
+  const int64_t at = b * a.S + s0, count = std::min(kKeys, end - s0);
+  const int64_t* positions = a.key_pos + at;
+  int64_t held = 0, highest = -1;
+  uint64_t lowest = std::numeric_limits<uint64_t>::max();  // negative positions are above all others
+  for (int64_t s = 0; s < count; ++s) {
+    held += positions[s] >= 0;
+    lowest = std::min(lowest, static_cast<uint64_t>(positions[s]));
+    highest = std::max(highest, positions[s]);
+  }
+  return {positions, at * a.Hkv + key_head, count, held, static_cast<int64_t>(lowest), highest};
 }
 
 enum class Sight { kNothing, kSome, kEverything };
 
-// What the rows see of the slots with these positions.
-inline Sight sight(const Args& a, const Rows& rows, const int64_t* positions, int64_t count) {
-  int64_t lowest = std::numeric_limits<int64_t>::max(), highest = -1, held = 0;
-  for (int64_t s = 0; s < count; ++s) {
-    if (positions[s] < 0) continue;
-    ++held;
-    lowest = std::min(lowest, positions[s]);
-    highest = std::max(highest, positions[s]);
-  }
-  if (held == 0) return Sight::kNothing;
+// What the rows see of a step.
+inline Sight sight(const Args& a, const Rows& rows, const Slots& slots) {
+  if (slots.held == 0) return Sight::kNothing;
   const bool windowed = a.window > 0;
-  if (!a.additive_mask && (lowest > rows.latest || (windowed && highest <= rows.earliest - a.window))) {
+  if (!a.additive_mask && (slots.lowest > rows.latest || (windowed && slots.highest <= rows.earliest - a.window))) {
     return Sight::kNothing;
   }
-  const bool all = held == count && highest <= rows.earliest && (!windowed || lowest > rows.latest - a.window);
-  return all ? Sight::kEverything : Sight::kSome;
-}
-
-// scores [count of rows, kKeys] of slots with these positions: minus infinity, or far below, where they are hidden.
-inline void mask_slots(const Args& a, const Rows& rows, float* scores, const int64_t* positions, int64_t count) {
-  for (int64_t i = 0; i < rows.count; ++i, scores += kKeys) {
-    const int64_t query = a.query_pos[rows.b * a.T + (rows.first + i) / heads_a_key(a)];
-    const int64_t oldest = a.window > 0 ? query - a.window : -1;
-    for (int64_t s = 0; s < count; ++s) {
-      const int64_t key = positions[s];
-      if (key >= 0 && key <= query && key > oldest) continue;
-      scores[s] = key >= 0 && a.additive_mask ? scores[s] - 10000.0f : kNone;
-    }
-  }
+  const bool all = slots.held == kKeys && slots.highest <= rows.earliest;
+  return all && (!windowed || slots.lowest > rows.latest - a.window) ? Sight::kEverything : Sight::kSome;
 }
 
 }  // namespace rebased::kernels::cpu::softmax
