@@ -109,10 +109,17 @@ using namespace lanes;  // NOLINT
 
 static_assert(kMostLanes >= kMaxLanes);
 
+// Rows of one head lie far apart, where the hardware does not look ahead. Inlined like its callers: g++ removes calls
+// of functions that only prefetch.
+HWY_INLINE void prefetch_row(const float* row, int64_t n) {
+  for (int64_t c = 0; c < n; c += 16) hwy::Prefetch(row + c);
+}
+
 void load_queries(const Args& a, const Plan& plan, const Rows& rows, const State& state) {
   const int64_t count = round_up(rows.count, kTileRows);
   std::fill_n(state.q + rows.count * a.Dk, (count - rows.count) * a.Dk, 0.0f);
   const Vec scale = hn::Set(Tag(), static_cast<float>(a.scale));
+  for_each_row(a, rows, [&](int64_t, int64_t, int64_t row) HWY_ATTR { prefetch_row(a.q + row * a.Dk, a.Dk); });
   for_each_row(a, rows, [&](int64_t i, int64_t, int64_t row) HWY_ATTR {
     for_each_vector(a.Dk, [&](int64_t c, auto at) HWY_ATTR {
       at.store(hn::Mul(scale, at.load(a.q + row * a.Dk + c)), state.q + i * a.Dk + c);
@@ -121,11 +128,6 @@ void load_queries(const Args& a, const Plan& plan, const Rows& rows, const State
   std::fill_n(state.o, count * plan.width, 0.0f);
   std::fill_n(state.top, count, kNone);
   std::fill_n(state.sums, count * kMostLanes, 0.0f);
-}
-
-// Rows of one head lie far apart, where the hardware does not look ahead.
-HWY_INLINE void prefetch_row(const float* row, int64_t n) {
-  for (int64_t c = 0; c < n; c += 16) hwy::Prefetch(row + c);
 }
 
 // keys[c, s] = k_s[c], zeros behind the last slot.
@@ -193,8 +195,18 @@ void weigh_slots(const Plan& plan, int64_t rows, const State& state, float* scor
   for (int64_t i = 0; i < rows; ++i) weigh_row(plan, state, i, scores + i * kKeys);
 }
 
-// A step for many rows: the keys turned, the values copied, two products a block.
-void add_slots(const Args& a, const Plan& plan, const Task& task, const Part& part, const Slots& slots) {
+// A share of the slots behind a step's, of which as many as `left` follow: `part` of `parts`.
+HWY_INLINE void prefetch_next(const Args& a, const Slots& slots, int64_t left, int64_t part, int64_t parts) {
+  const int64_t next = std::min(kKeys, left);
+  for (int64_t s = next * part / parts; s < next * (part + 1) / parts; ++s) {
+    const int64_t slot = slots.first + (slots.count + s) * a.Hkv;
+    prefetch_row(a.k + slot * a.Dk, a.Dk);
+    prefetch_row(a.v + slot * a.Dv, a.Dv);
+  }
+}
+
+// A step for many rows, with as many slots `left` behind it: the keys turned, the values copied, two products a block.
+void add_slots(const Args& a, const Plan& plan, const Task& task, const Part& part, const Slots& slots, int64_t left) {
   bool ready = false;
   for (int64_t block = 0; block < task.count; ++block) {
     const Rows& rows = task.blocks[block];
@@ -205,6 +217,7 @@ void add_slots(const Args& a, const Plan& plan, const Task& task, const Part& pa
       copy_values(a, plan, slots, part.values);
       ready = true;
     }
+    prefetch_next(a, slots, left, block, task.count);
     const State state = state_of(a, plan, part, block);
     const int64_t count = round_up(rows.count, kTileRows);
     multiply(count, kKeys, a.Dk, {state.q, a.Dk, 1}, part.keys, kKeys, false, part.scores, kKeys);
@@ -264,7 +277,8 @@ void attend(const Args& a, const Plan& plan, const Task& task, const Part& part,
   for (int64_t i = 0; i < task.count; ++i) load_queries(a, plan, task.blocks[i], state_of(a, plan, part, i));
   for (int64_t s0 = begin; s0 < end; s0 += kKeys) {
     const Slots slots = slots_of(a, rows.b, rows.key_head, s0, end);
-    rows.count < kFewRows ? add_slots_few(a, plan, rows, part, slots) : add_slots(a, plan, task, part, slots);
+    rows.count < kFewRows ? add_slots_few(a, plan, rows, part, slots)
+                          : add_slots(a, plan, task, part, slots, end - s0 - slots.count);
   }
 }
 
@@ -285,6 +299,7 @@ float merge_splits(const State* states, int64_t splits, int64_t i, float* factor
 // Writes the rows of a block from the states of its splits.
 void store_rows(const Args& a, const Plan& plan, const Rows& rows, const State* states) {
   float factors[kMostSplits];
+  for_each_row(a, rows, [&](int64_t, int64_t, int64_t row) HWY_ATTR { prefetch_row(a.o + row * a.Dv, a.Dv); });
   for_each_row(a, rows, [&](int64_t i, int64_t, int64_t row) HWY_ATTR {
     const float lse = merge_splits(states, plan.splits, i, factors);
     if (a.lse != nullptr) a.lse[row] = lse;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "hwy/base.h"
 #include "kernels/softmax_attention.h"
 
 // Blocks of queries and what they see, for the forward and the gradient kernel of softmax attention.
@@ -44,7 +45,7 @@ inline Rows rows_of(const Args& a, int64_t item, int64_t block) {
 
 // body(i, query, index) for each row: its query in [B, T] and its own place in [B, T, H].
 template <class Body>
-inline void for_each_row(const Args& a, const Rows& rows, const Body& body) {
+HWY_INLINE void for_each_row(const Args& a, const Rows& rows, const Body& body) {
   const int64_t group = heads_a_key(a);
   int64_t query = rows.b * a.T + rows.first / group, head = rows.first % group;
   for (int64_t i = 0; i < rows.count; ++i) {
