@@ -73,37 +73,55 @@ HWY_INLINE float max_lanes(Vec v) { return hn::GetLane(hn::MaxOfLanes(Tag(), v))
 
 inline constexpr float kExpShift = 12582912.0f + 127.0f;  // 1.5 2^23: a sum with it is a whole number
 
-// exp(x) = 2^q exp(r) with |r| <= ln(2)/2: returns exp(r), to 1e-8 before rounding. x within the float range; NaN
-// stays. `shifted` is q + kExpShift, whose bits end in q + 127.
-HWY_INLINE Vec exp_reduced(Tag d, Vec x, Vec& shifted) {
-  const Vec shift = hn::Set(d, kExpShift);
-  shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), shift);
-  const Vec q = hn::Sub(shifted, shift);
-  Vec r = hn::NegMulAdd(q, hn::Set(d, 0.693145751953125f), x);
-  r = hn::NegMulAdd(q, hn::Set(d, 1.428606765330187e-6f), r);
-  Vec p = hn::MulAdd(r, hn::Set(d, 0.001393364518f), hn::Set(d, 0.008363176671f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.04166646496f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.16666577f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.5f));
-  const Vec one = hn::Set(d, 1.0f);
-  return hn::MulAdd(hn::MulAdd(p, r, one), r, one);
+// exp(x) = 2^q exp(r) with |r| <= ln(2)/2: y = exp(r), to 1e-8 before rounding. x within the float range; NaN stays.
+// `shifted` is q + kExpShift, whose bits end in q + 127. Several vectors go side by side, since one alone waits for
+// each of its operations.
+template <int kCount>
+HWY_INLINE void exp_reduced(Tag d, const Vec (&x)[kCount], Vec (&y)[kCount], Vec (&shifted)[kCount]) {
+  const Vec shift = hn::Set(d, kExpShift), one = hn::Set(d, 1.0f);
+  Vec q[kCount], r[kCount];
+  for (int i = 0; i < kCount; ++i) shifted[i] = hn::MulAdd(x[i], hn::Set(d, 1.44269504f), shift);
+  for (int i = 0; i < kCount; ++i) q[i] = hn::Sub(shifted[i], shift);
+  for (int i = 0; i < kCount; ++i) r[i] = hn::NegMulAdd(q[i], hn::Set(d, 0.693145751953125f), x[i]);
+  for (int i = 0; i < kCount; ++i) r[i] = hn::NegMulAdd(q[i], hn::Set(d, 1.428606765330187e-6f), r[i]);
+  for (int i = 0; i < kCount; ++i) y[i] = hn::MulAdd(r[i], hn::Set(d, 0.001393364518f), hn::Set(d, 0.008363176671f));
+  for (int i = 0; i < kCount; ++i) y[i] = hn::MulAdd(y[i], r[i], hn::Set(d, 0.04166646496f));
+  for (int i = 0; i < kCount; ++i) y[i] = hn::MulAdd(y[i], r[i], hn::Set(d, 0.16666577f));
+  for (int i = 0; i < kCount; ++i) y[i] = hn::MulAdd(y[i], r[i], hn::Set(d, 0.5f));
+  for (int i = 0; i < kCount; ++i) y[i] = hn::MulAdd(y[i], r[i], one);
+  for (int i = 0; i < kCount; ++i) y[i] = hn::MulAdd(y[i], r[i], one);
 }
 
 // exp for x <= 0, zero below `least`, at least -87. NaN stays NaN (hwy's own Exp, and Max on some targets, lose it).
-HWY_INLINE Vec exp_above(Tag d, Vec x, float least) {
-  Vec shifted;
-  const Vec y = exp_reduced(d, x, shifted);
-  const Vec power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(IntTag(), shifted)));
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, least)), hn::Mul(y, power));
+template <int kCount>
+HWY_INLINE void exp_above(Tag d, Vec (&x)[kCount], float least) {
+  Vec y[kCount], power[kCount];
+  exp_reduced(d, x, y, power);
+  for (int i = 0; i < kCount; ++i) power[i] = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(IntTag(), power[i])));
+  for (int i = 0; i < kCount; ++i) {
+    x[i] = hn::IfThenZeroElse(hn::Lt(x[i], hn::Set(d, least)), hn::Mul(y[i], power[i]));
+  }
 }
 
 // exp for x <= 0, zero below the smallest normal float.
-HWY_INLINE Vec exp_nonpositive(Tag d, Vec x) { return exp_above(d, x, -87.0f); }
+HWY_INLINE Vec exp_nonpositive(Tag d, Vec x) {
+  Vec all[] = {x};
+  exp_above(d, all, -87.0f);
+  return all[0];
+}
 
 // exp for x <= 0 as a weight in a sum that holds a weight of 1: zero below e^-64 = 2^-92, which the sum cannot see. The
 // weights over sums and numbers of rows thus stay normal floats: subnormal ones take a hundred times as long to
 // multiply.
-HWY_INLINE Vec exp_weight(Tag d, Vec x) { return exp_above(d, x, -64.0f); }
+template <int kCount>
+HWY_INLINE void exp_weights(Tag d, Vec (&x)[kCount]) {
+  exp_above(d, x, -64.0f);
+}
+HWY_INLINE Vec exp_weight(Tag d, Vec x) {
+  Vec all[] = {x};
+  exp_weights(d, all);
+  return all[0];
+}
 
 // exp for any x: infinity above the float range, zero below it, gradual in between, NaN stays NaN.
 HWY_INLINE Vec exp_any(Tag d, Vec x) {
@@ -111,14 +129,14 @@ HWY_INLINE Vec exp_any(Tag d, Vec x) {
   const Vec highest = hn::Set(d, 89.0f);
   x = hn::IfThenElse(hn::Lt(x, lowest), lowest, x);
   x = hn::IfThenElse(hn::Gt(x, highest), highest, x);
-  Vec shifted;
-  const Vec y = exp_reduced(d, x, shifted);
+  Vec y[1], shifted[1];
+  exp_reduced(d, {x}, y, shifted);
   const auto bias = hn::Set(IntTag(), 127);
-  const auto q = hn::Sub(hn::BitCast(IntTag(), shifted), hn::BitCast(IntTag(), hn::Set(d, kExpShift)));
+  const auto q = hn::Sub(hn::BitCast(IntTag(), shifted[0]), hn::BitCast(IntTag(), hn::Set(d, kExpShift)));
   const auto half = hn::ShiftRight<1>(q);
   const Vec low = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(half, bias)));
   const Vec high = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(q, half), bias)));
-  return hn::Mul(hn::Mul(y, low), high);
+  return hn::Mul(hn::Mul(y[0], low), high);
 }
 
 HWY_INLINE Vec sigmoid(Tag d, Vec x) {

@@ -173,6 +173,7 @@ void weigh_nothing(float* scores, float* sums) {
 // more than kSlack.
 HWY_INLINE void weigh_row(const Plan& plan, const State& state, int64_t i, float* scores) {
   constexpr float kSlack = 8;
+  constexpr int kAtOnce = 4;
   const Tag d;
   Vec highest = hn::LoadU(d, scores);
   for (int64_t s = lane_count(); s < kKeys; s += lane_count()) highest = hn::Max(highest, hn::LoadU(d, scores + s));
@@ -183,10 +184,12 @@ HWY_INLINE void weigh_row(const Plan& plan, const State& state, int64_t i, float
   if (state.top[i] == kNone) return weigh_nothing(scores, sums);
   const Vec top = hn::Set(d, state.top[i]);
   Vec sum = hn::LoadU(d, sums);
-  for (int64_t s = 0; s < kKeys; s += lane_count()) {
-    const Vec e = exp_weight(d, hn::Sub(hn::LoadU(d, scores + s), top));
-    sum = hn::Add(sum, e);
-    hn::StoreU(e, d, scores + s);
+  for (int64_t s = 0; s < kKeys; s += kAtOnce * lane_count()) {
+    Vec e[kAtOnce];
+    for (int j = 0; j < kAtOnce; ++j) e[j] = hn::Sub(hn::LoadU(d, scores + s + j * lane_count()), top);
+    exp_weights(d, e);
+    for (int j = 0; j < kAtOnce; ++j) sum = hn::Add(sum, e[j]);
+    for (int j = 0; j < kAtOnce; ++j) hn::StoreU(e[j], d, scores + s + j * lane_count());
   }
   hn::StoreU(sum, d, sums);
 }

@@ -122,6 +122,7 @@ void load_rows(const GradArgs& g, const Rows& rows, const Workspace& w) {
 
 // weights: scores -> exp(score - lse); slopes: <d_o, v> -> weights (<d_o, v> - delta).
 void weigh_and_slope(const Workspace& w, int64_t rows) {
+  constexpr int kAtOnce = 4;
   const Tag d;
   for (int64_t i = 0; i < rows; ++i) {
     float *weights = w.weights + i * kKeys, *slopes = w.slopes + i * kKeys;
@@ -131,10 +132,15 @@ void weigh_and_slope(const Workspace& w, int64_t rows) {
       continue;
     }
     const Vec lse = hn::Set(d, w.lse[i]), delta = hn::Set(d, w.delta[i]);
-    for (int64_t s = 0; s < kKeys; s += lane_count()) {
-      const Vec p = exp_weight(d, hn::Sub(hn::LoadU(d, weights + s), lse));
-      hn::StoreU(p, d, weights + s);
-      hn::StoreU(hn::Mul(p, hn::Sub(hn::LoadU(d, slopes + s), delta)), d, slopes + s);
+    for (int64_t s = 0; s < kKeys; s += kAtOnce * lane_count()) {
+      Vec p[kAtOnce];
+      for (int j = 0; j < kAtOnce; ++j) p[j] = hn::Sub(hn::LoadU(d, weights + s + j * lane_count()), lse);
+      exp_weights(d, p);
+      for (int j = 0; j < kAtOnce; ++j) {
+        float* slope = slopes + s + j * lane_count();
+        hn::StoreU(p[j], d, weights + s + j * lane_count());
+        hn::StoreU(hn::Mul(p[j], hn::Sub(hn::LoadU(d, slope), delta)), d, slope);
+      }
     }
   }
 }
