@@ -47,16 +47,25 @@ std::map<std::string, std::string> packing_metadata(Packing packing) {
   return {{"format", "pt"}, {kKey, std::string(packing_name(packing))}};
 }
 
+void refuse_older_layout(Packing packing, const TensorMap& tensors, std::string_view file) {
+  if (packing != Packing::kI8) return;
+  for (const auto& [name, tensor] : tensors) {
+    if (!name.ends_with(".packed") || tensor.dtype != DType::kI8) continue;
+    throw FormatError("{}: its int8 weights lie row by row, as older versions wrote them: convert the model again",
+                      file);
+  }
+}
+
 std::vector<TensorToWrite> packed_tensors(Packing packing, const std::string& name, const Shape& shape) {
   if (packing == Packing::kBF16) return {{.name = name, .dtype = DType::kBF16, .shape = shape}};
   const std::string numbers = name + ".packed", scales = name + ".scales";
-  if (packing == Packing::kI8) {
-    return {{.name = numbers, .dtype = DType::kI8, .shape = shape},
-            {.name = scales, .dtype = DType::kF32, .shape = Shape({shape[0]})}};
-  }
   const int64_t tiles = kernels::packed_tiles(shape[0]), groups = kernels::packed_groups(shape[1]);
-  constexpr int64_t kGroupBytes = kernels::kPackedTile * kernels::kPackedGroup / 2;
-  return {{.name = numbers, .dtype = DType::kU8, .shape = Shape({tiles, groups, kGroupBytes})},
+  constexpr int64_t kGroupBytes = kernels::kPackedTile * kernels::kPackedGroup;
+  if (packing == Packing::kI8) {
+    return {{.name = numbers, .dtype = DType::kU8, .shape = Shape({tiles, groups, kGroupBytes})},
+            {.name = scales, .dtype = DType::kF32, .shape = Shape({tiles, kernels::kPackedTile})}};
+  }
+  return {{.name = numbers, .dtype = DType::kU8, .shape = Shape({tiles, groups, kGroupBytes / 2})},
           {.name = scales, .dtype = DType::kBF16, .shape = Shape({tiles, groups, kernels::kPackedTile})}};
 }
 

@@ -22,6 +22,9 @@ std::optional<kernels::Packing> packing_named(std::string_view name);
 std::optional<kernels::Packing> packing_in(const std::map<std::string, std::string>& metadata, std::string_view file);
 std::map<std::string, std::string> packing_metadata(kernels::Packing packing);
 
+// Throws FormatError when the matrices are int8 as written before they lay in tiles: signed bytes, row by row.
+void refuse_older_layout(kernels::Packing packing, const TensorMap& tensors, std::string_view file);
+
 // The tensors that hold the matrix `name` of this shape: its numbers, then its scales where it has any; without data.
 std::vector<TensorToWrite> packed_tensors(kernels::Packing packing, const std::string& name, const Shape& shape);
 

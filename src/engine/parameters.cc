@@ -189,6 +189,7 @@ Value whole_value(Engine& engine, const TensorView& tensor) {
 void ParameterStore::load(Engine& engine, const TensorSource& source, std::string_view file) {
   const TensorMap& tensors = source.tensors();
   const std::optional<kernels::Packing> packing = packing_in(source.metadata(), file);
+  if (packing) refuse_older_layout(*packing, tensors, file);
   const std::vector<std::string> problems = mismatches(expected_tensors(params_, packing), tensors);
   if (!problems.empty()) throw FormatError("{}: {}", file, fmt::join(problems, "; "));
   for (Param& param : params_) {

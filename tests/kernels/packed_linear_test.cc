@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "kernels/cpu/packed_bytes.h"
 #include "kernels/dense.h"
 #include "kernels/kernel_buffers.h"
 
@@ -16,6 +17,17 @@ namespace {
 
 constexpr double kEps = 0x1p-24;  // unit roundoff of float
 constexpr Packing kPackings[] = {Packing::kBF16, Packing::kI8, Packing::kI4};
+constexpr Packing kTiled[] = {Packing::kI8, Packing::kI4};
+
+// Every instruction set, and the best one without VNNI.
+template <class Function>
+void for_each_product(const Function& f) {
+  for_each_target(f);
+  SCOPED_TRACE("without VNNI");
+  cpu::allow_vnni(false);
+  f();
+  cpu::allow_vnni(true);
+}
 
 // A packed copy of w [O, I].
 struct Packed {
@@ -108,11 +120,13 @@ TEST(Packing, OfWeightsThatAreNotFiniteIsDefined) {
 
 TEST(Packing, CountsBytes) {
   EXPECT_EQ(packed_data_bytes(Packing::kBF16, 3, 33), 198);
-  EXPECT_EQ(packed_data_bytes(Packing::kI8, 3, 33), 99);
+  EXPECT_EQ(packed_data_bytes(Packing::kI8, 3, 33), 16 * 64);
+  EXPECT_EQ(packed_data_bytes(Packing::kI8, 17, 32), 32 * 32);
   EXPECT_EQ(packed_data_bytes(Packing::kI4, 3, 33), 16 * 32);
   EXPECT_EQ(packed_data_bytes(Packing::kI4, 17, 32), 32 * 16);
   EXPECT_EQ(packed_scale_bytes(Packing::kBF16, 3, 33), 0);
-  EXPECT_EQ(packed_scale_bytes(Packing::kI8, 3, 33), 12);
+  EXPECT_EQ(packed_scale_bytes(Packing::kI8, 3, 33), 16 * 4);
+  EXPECT_EQ(packed_scale_bytes(Packing::kI8, 17, 32), 32 * 4);
   EXPECT_EQ(packed_scale_bytes(Packing::kI4, 3, 33), 16 * 4);
   EXPECT_EQ(packed_scale_bytes(Packing::kI4, 17, 32), 32 * 2);
 }
@@ -138,6 +152,26 @@ TEST(Packing, OfFourBitsLiesInTilesOfSixteenRows) {
           EXPECT_EQ(byte, o < 18 ? low + 16 * high : 0) << o << " " << group << " " << v << " " << b;
         }
       }
+    }
+  }
+}
+
+// Weight (o, i) is 3 (o + i) mod 255 - 127 times the scale 2^-o.
+TEST(Packing, OfEightBitsLiesInTilesOfSixteenRows) {
+  auto number = [](int o, int i) { return 3 * (o + i) % 255 - 127; };
+  std::vector<float> w;
+  for (int o = 0; o < 18; ++o) {
+    for (int i = 0; i < 96; ++i) w.push_back(std::ldexp(static_cast<float>(number(o, i)), -o));
+  }
+  const Packed packed(Packing::kI8, 18, 96, w.data());
+  for (int o = 0; o < 32; ++o) {
+    float scale;
+    std::memcpy(&scale, &packed.scales[static_cast<size_t>(o) * 4], 4);
+    EXPECT_EQ(scale, o < 18 ? std::ldexp(1.0f, -o) : 0.0f);
+    for (int i = 0; i < 96; ++i) {
+      const int word = ((o / 16 * 3 + i / 32) * 8 + i % 32 / 4) * 16 + o % 16;
+      const int byte = packed.data[static_cast<size_t>(4 * word + i % 4)];
+      EXPECT_EQ(byte, o < 18 ? number(o, i) + 128 : 0) << o << " " << i;
     }
   }
 }
@@ -176,7 +210,7 @@ TEST(PackedLinear, UnpacksAsTheReference) {
 // What the product takes for x.
 std::vector<double> taken(Packing packing, int64_t N, int64_t I, const Buffer<float>& x) {
   std::vector<double> values = x.doubles();
-  if (packing == Packing::kI4) reference::round_to_bytes(N, I, x.data(), values.data());
+  if (packing != Packing::kBF16) reference::round_to_bytes(N, I, x.data(), values.data());
   return values;
 }
 
@@ -187,9 +221,9 @@ std::vector<float> product(int64_t N, const Buffer<float>& x, const Packed& w, c
 }
 
 TEST(PackedLinear, IsTheProductWithTheUnpackedWeights) {
-  for_each_target([] {
+  for_each_product([] {
     for (Packing packing : kPackings) {
-      for (int64_t N : {1, 2, 3, 7, 8, 13, 64, 65}) {
+      for (int64_t N : {1, 2, 3, 7, 8, 13, 16, 31, 64, 65}) {
         for (int64_t I : {1, 16, 33, 100}) {
           for (int64_t O : {1, 3, 4, 9, 16, 34}) {
             const Buffer<float> x = random_buffer(N * I, 1), bias = random_buffer(O, 3);
@@ -210,24 +244,52 @@ TEST(PackedLinear, IsTheProductWithTheUnpackedWeights) {
   });
 }
 
-// Every 16-bit sum of the group at its largest, either way.
-TEST(PackedLinear, OfFourBitsHoldsTheLargestSums) {
-  std::vector<float> w(32, -7.0f);
-  w[0] = 8;  // the scale -1: the others are 7 steps up, which is stored as 15
-  Packed packed(Packing::kI4, 1, 32, w.data());
-  for_each_target([&] {
-    for (float sign : {-1.0f, 1.0f}) {
-      const Buffer<float> x(32, 1, 127 * sign);
-      EXPECT_EQ(product(1, x, packed), std::vector<float>{sign * 127 * (8 - 31 * 7)});
+// Every sum of the group at its largest, either way, with as many rows as are multiplied at a time.
+TEST(PackedLinear, HoldsTheLargestSums) {
+  for (Packing packing : kTiled) {
+    const float most = packing == Packing::kI4 ? 7.0f : 127.0f, first = packing == Packing::kI4 ? 8.0f : -127.0f;
+    std::vector<float> w(32, -most);
+    w[0] = first;  // of four bits: the scale -1, so that the others are 7 steps up, which is stored as 15
+    std::vector<float> other(32, most);
+    other[0] = -first;
+    w.insert(w.end(), other.begin(), other.end());
+    const Packed packed(packing, 2, 32, w.data());
+    for_each_product([&] {
+      for (int64_t N : {1, 4, 8, 16}) {
+        for (float sign : {-1.0f, 1.0f}) {
+          const Buffer<float> x(N * 32, 1, 127 * sign);
+          const float sum = sign * 127 * (first - 31 * most);
+          const std::vector<float> y = product(N, x, packed);
+          for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(y[i], i % 2 == 0 ? sum : -sum);
+        }
+      }
+    });
+  }
+}
+
+// Products and sums of a group are exact, so that the way they come about and the number of rows do not matter.
+TEST(PackedLinear, OfBytesIsTheSameWithAndWithoutVnniAndRowByRow) {
+  constexpr int64_t kN = 29, kI = 300, kO = 50;
+  const Buffer<float> x = random_buffer(kN * kI, 1), w = random_buffer(kO * kI, 2);
+  for (Packing packing : kTiled) {
+    const Packed packed(packing, kO, kI, w.data());
+    const std::vector<float> all = product(kN, x, packed);
+    cpu::allow_vnni(false);
+    EXPECT_EQ(product(kN, x, packed), all);
+    cpu::allow_vnni(true);
+    for (int64_t n = 0; n < kN; ++n) {
+      Buffer<float> row(kI);
+      std::copy_n(x.data() + n * kI, kI, row.data());
+      EXPECT_EQ(product(1, row, packed), std::vector<float>(all.begin() + n * kO, all.begin() + (n + 1) * kO));
     }
-  });
+  }
 }
 
 // Half a step of its group for each element of x, times the weight.
-TEST(PackedLinear, OfFourBitsIsNearTheProductWithFloats) {
+void expect_near_the_product_with_floats(Packing packing) {
   constexpr int64_t kN = 5, kI = 100, kO = 20;
   const Buffer<float> x = random_buffer(kN * kI, 1);
-  const Packed packed(Packing::kI4, kO, kI, random_buffer(kO * kI, 2).data());
+  const Packed packed(packing, kO, kI, random_buffer(kO * kI, 2).data());
   const std::vector<float> y = product(kN, x, packed);
   const std::vector<double> w = packed.values();
   double largest_distance = 0;
@@ -250,7 +312,11 @@ TEST(PackedLinear, OfFourBitsIsNearTheProductWithFloats) {
   EXPECT_GT(largest_distance, 0.01);  // x is rounded
 }
 
-TEST(PackedLinear, OfFourBitsRoundsEveryKindOfGroup) {
+TEST(PackedLinear, OfBytesIsNearTheProductWithFloats) {
+  for (Packing packing : kTiled) expect_near_the_product_with_floats(packing);
+}
+
+TEST(PackedLinear, OfBytesRoundsEveryKindOfGroup) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   Buffer<float> x(6 * 32, 1, 1.0f);
   for (int64_t i = 0; i < 32; ++i) {
@@ -262,14 +328,16 @@ TEST(PackedLinear, OfFourBitsRoundsEveryKindOfGroup) {
   x[96] = -127;
   x[128 + 5] = kInf;
   x[160 + 9] = std::numeric_limits<float>::quiet_NaN();
-  const Packed packed(Packing::kI4, 3, 32, random_buffer(3 * 32, 2).data());
-  std::vector<double> rounded = taken(Packing::kI4, 6, 32, x), want(18);
-  reference::linear(6, 32, 3, rounded.data(), packed.values().data(), nullptr, want.data());
-  for_each_target([&] {
-    const std::vector<float> y = product(6, x, packed);
-    for (size_t i = 0; i < 12; ++i) EXPECT_NEAR(y[i], want[i], 4 * kEps * std::abs(want[i]) + 0x1p-140) << i;
-    for (size_t i = 12; i < 18; ++i) EXPECT_TRUE(std::isnan(y[i]) && std::isnan(want[i])) << i;
-  });
+  for (Packing packing : kTiled) {
+    const Packed packed(packing, 3, 32, random_buffer(3 * 32, 2).data());
+    std::vector<double> rounded = taken(packing, 6, 32, x), want(18);
+    reference::linear(6, 32, 3, rounded.data(), packed.values().data(), nullptr, want.data());
+    for_each_product([&] {
+      const std::vector<float> y = product(6, x, packed);
+      for (size_t i = 0; i < 12; ++i) EXPECT_NEAR(y[i], want[i], 4 * kEps * std::abs(want[i]) + 0x1p-140) << i;
+      for (size_t i = 12; i < 18; ++i) EXPECT_TRUE(std::isnan(y[i]) && std::isnan(want[i])) << i;
+    });
+  }
 }
 
 TEST(PackedLinear, IsTheSameOnEveryThreadCount) {

@@ -119,10 +119,10 @@ TEST_F(Convert, WritesTheTensorsOfTheDocument) {
   EXPECT_EQ(open_model_folder(packed_).tensors.at(name).dtype, DType::kBF16);
   convert_model(whole_, "int8", packed_);
   const ModelFolder int8 = open_model_folder(packed_);
-  EXPECT_EQ(int8.tensors.at(name + ".packed").dtype, DType::kI8);
-  EXPECT_EQ(int8.tensors.at(name + ".packed").shape, Shape({257, 16}));
+  EXPECT_EQ(int8.tensors.at(name + ".packed").dtype, DType::kU8);
+  EXPECT_EQ(int8.tensors.at(name + ".packed").shape, Shape({17, 1, 512}));
   EXPECT_EQ(int8.tensors.at(name + ".scales").dtype, DType::kF32);
-  EXPECT_EQ(int8.tensors.at(name + ".scales").shape, Shape({257}));
+  EXPECT_EQ(int8.tensors.at(name + ".scales").shape, Shape({17, 16}));
   convert_model(whole_, "int4", packed_);
   const ModelFolder int4 = open_model_folder(packed_);
   EXPECT_EQ(int4.tensors.at(name + ".packed").dtype, DType::kU8);
@@ -165,7 +165,7 @@ TEST_F(Convert, NamesTensorsThatDoNotFit) {
   EXPECT_THAT(message_after([](auto&, auto& metadata) { metadata.erase("weights"); }),
               HasSubstr("lm_head.weight is missing"));
   EXPECT_THAT(message_after([](auto&, auto& metadata) { metadata["weights"] = "int8"; }),
-              HasSubstr("lm_head.weight.packed: expected [257, 16], found [17, 1, 256]"));
+              HasSubstr("lm_head.weight.packed: expected [17, 1, 512], found [17, 1, 256]"));
   EXPECT_EQ(message_after([](auto& all, auto&) {
               all.erase(std::find_if(all.begin(), all.end(),
                                      [](const TensorToWrite& one) { return one.name == "lm_head.weight.scales"; }));
@@ -181,6 +181,16 @@ TEST_F(Convert, NamesTensorsThatDoNotFit) {
               all.push_back({"lm_head.weight", DType::kI8, Shape({0}), nullptr});
             }),
             changed_ + ": lm_head.weight is not part of the model");
+}
+
+TEST_F(Convert, RefusesInt8WeightsRowByRow) {
+  convert_model(whole_, "int8", packed_);
+  EXPECT_EQ(message_after([](auto& all, auto&) {
+              TensorToWrite& numbers = tensor(all, "lm_head.weight.packed");
+              numbers.dtype = DType::kI8;
+              numbers.shape = Shape({257, 16});
+            }),
+            changed_ + ": its int8 weights lie row by row, as older versions wrote them: convert the model again");
 }
 
 // A header one byte shorter moves all data to odd addresses.

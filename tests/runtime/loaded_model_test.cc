@@ -109,8 +109,8 @@ double distance(const std::vector<float>& a, const std::vector<float>& b) {
   return std::sqrt(difference / size);
 }
 
-// A model whose weights are what the packed ones stand for must answer alike: embedding, layers and head. int4 also
-// rounds what it multiplies: by 1 / 254 of the largest of 32 numbers at most, about 0.005 of their size, in each of
+// A model whose weights are what the packed ones stand for must answer alike: embedding, layers and head. int8 and int4
+// also round what they multiply: by 1 / 254 of the largest of 32 numbers at most, about 0.005 of their size, in each of
 // seven products in a row.
 TEST_F(LoadedModelTest, ComputesWithPackedWeights) {
   for (const bool tied : {false, true}) {
@@ -129,10 +129,10 @@ TEST_F(LoadedModelTest, ComputesWithPackedWeights) {
       }
       save_model(*rounded, engine_, path_ + "-rounded");
       const std::vector<float> expected = logits_of(*LoadedModel::open(path_ + "-rounded"));
-      if (packing_of(type) == CpuEngine::Packing::kI4) {
-        EXPECT_LT(distance(logits_of(*packed), expected), 0.005 * std::sqrt(7.0)) << type;
-      } else {
+      if (packing_of(type) == CpuEngine::Packing::kBF16) {
         EXPECT_THAT(logits_of(*packed), testing::Pointwise(testing::FloatNear(2e-4f), expected)) << type;
+      } else {
+        EXPECT_LT(distance(logits_of(*packed), expected), 0.005 * std::sqrt(7.0)) << type;
       }
       const std::vector<float> whole = logits_of(*LoadedModel::open(path_));
       EXPECT_THAT(whole, testing::Not(testing::Pointwise(testing::FloatNear(1e-5f), expected))) << type;
@@ -144,8 +144,10 @@ TEST_F(LoadedModelTest, PacksMatricesAndNothingElse) {
   save(tiny_config());
   const auto packed = LoadedModel::open(path_, "int8");
   for (const Param& param : packed->model().parameters().params()) {
-    const int64_t elements = param.spec.shape.numel();
-    const int64_t bytes = param.spec.matrix ? elements + 4 * param.spec.shape[0] : 4 * elements;
+    const Shape& shape = param.spec.shape;
+    const int64_t bytes = param.spec.matrix ? kernels::packed_data_bytes(kernels::Packing::kI8, shape[0], shape[1]) +
+                                                  kernels::packed_scale_bytes(kernels::Packing::kI8, shape[0], shape[1])
+                                            : 4 * shape.numel();
     EXPECT_EQ(CpuEngine::bytes_held(param.value), bytes) << param.spec.name;
   }
   EXPECT_TRUE(packed->model().parameters().at("embeddings.word_embeddings.weight").spec.matrix);

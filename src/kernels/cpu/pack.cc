@@ -59,79 +59,91 @@ void pack_row_bf16(int64_t I, const float* w, uint16_t* q) {
   });
 }
 
-void pack_row_i8(int64_t I, const float* w, int8_t* q, float* scale) {
+// Eight or four bits of a weight: how a group of a row becomes its words of a tile.
+
+struct Bytes {
+  static constexpr int32_t kLeast = -127, kMost = 127, kZero = 128;
+  static constexpr int64_t kGroupBytes = kPackedTile * kPackedGroup;
+  static void store(const uint8_t* q, uint8_t* words) {
+    for (int64_t k = 0; k < kPackedGroup / 4; ++k) std::memcpy(words + 4 * kPackedTile * k, q + 4 * k, 4);
+  }
+};
+
+struct HalfBytes {
+  static constexpr int32_t kLeast = -8, kMost = 7, kZero = 8;
+  static constexpr int64_t kGroupBytes = kPackedTile * kPackedGroup / 2;
+  static void store(const uint8_t* q, uint8_t* words) {
+    for (int64_t v = 0; v < kPackedGroup / 8; ++v) {
+      uint32_t low, high;
+      std::memcpy(&low, q + 8 * v, 4);
+      std::memcpy(&high, q + 8 * v + 4, 4);
+      const uint32_t word = low | high << 4;
+      std::memcpy(words + 4 * kPackedTile * v, &word, 4);
+    }
+  }
+};
+
+// The words of a group of n <= kPackedGroup weights: whole steps, and zeros behind them.
+template <class Bits>
+void pack_group(const float* w, int64_t n, float step, uint8_t* words) {
+  const Tag d;
+  const IntTag di;
+  uint8_t q[kPackedGroup];
+  std::fill_n(q, kPackedGroup, static_cast<uint8_t>(Bits::kZero));
+  if (step != 0) {
+    const auto least = hn::Set(di, Bits::kLeast), most = hn::Set(di, Bits::kMost);
+    for_each_vector(n, [&](int64_t i, auto at) HWY_ATTR {
+      const auto whole = hn::NearestInt(hn::Div(at.load(w + i), hn::Set(d, step)));
+      using Numbers = hn::Rebind<uint8_t, Tag>;
+      const auto numbers = hn::Add(hn::Max(hn::Min(whole, most), least), hn::Set(di, Bits::kZero));
+      store_numbers<Numbers>(hn::DemoteTo(Numbers(), numbers), q + i, n - i);
+    });
+  }
+  Bits::store(q, words);
+}
+
+// One row; data: its place in the first group of its tile.
+void pack_row_i8(int64_t I, const float* w, uint8_t* data, float* scale) {
   const Range range = range_of(w, I);
   *scale = std::max(-range.low, range.high) / 127;
-  if (*scale <= 0) return void(std::fill_n(q, I, int8_t{0}));
-  const Vec step = hn::Set(Tag(), *scale);
-  const auto most = hn::Set(IntTag(), 127);
-  for_each_vector(I, [&](int64_t i, auto at) HWY_ATTR {
-    const auto whole = hn::NearestInt(hn::Div(at.load(w + i), step));
-    using Numbers = hn::Rebind<int8_t, Tag>;
-    store_numbers<Numbers>(hn::DemoteTo(Numbers(), hn::Max(hn::Min(whole, most), hn::Neg(most))), q + i, I - i);
-  });
-}
-
-// A whole group: q in order, a byte each.
-void round_group_i4(const float* w, uint8_t* q, uint16_t* scale) {
-  const Tag d;
-  const Range range = range_of(w, kPackedGroup);
-  *scale = f32_to_bf16((range.high > -range.low ? -range.high : -range.low) / 8);
-  const float step = bf16_to_f32(*scale);
-  if (step == 0) return void(std::fill_n(q, kPackedGroup, uint8_t{8}));
-  const auto eight = hn::Set(IntTag(), 8), seven = hn::Set(IntTag(), 7);
-  for (int64_t j = 0; j < kPackedGroup; j += lane_count()) {
-    const auto whole = hn::NearestInt(hn::Div(hn::LoadU(d, w + j), hn::Set(d, step)));
-    using Numbers = hn::Rebind<uint8_t, Tag>;
-    const auto numbers = hn::Add(hn::Max(hn::Min(whole, seven), hn::Neg(eight)), eight);
-    hn::StoreU(hn::DemoteTo(Numbers(), numbers), Numbers(), q + j);
+  for (int64_t i = 0; i < I; i += kPackedGroup, data += Bytes::kGroupBytes) {
+    pack_group<Bytes>(w + i, std::min(kPackedGroup, I - i), *scale, data);
   }
 }
 
-// The words of a row in its group: eight numbers each, kPackedTile words apart.
-void store_words_i4(const uint8_t* q, uint8_t* words) {
-  for (int64_t v = 0; v < kPackedGroup / 8; ++v) {
-    uint32_t low, high;
-    std::memcpy(&low, q + 8 * v, 4);
-    std::memcpy(&high, q + 8 * v + 4, 4);
-    const uint32_t word = low | high << 4;
-    std::memcpy(words + 4 * kPackedTile * v, &word, 4);
+// One row; data, scales: its places in the first group of its tile.
+void pack_row_i4(int64_t I, const float* w, uint8_t* data, uint16_t* scales) {
+  for (int64_t i = 0; i < I; i += kPackedGroup, data += HalfBytes::kGroupBytes, scales += kPackedTile) {
+    const int64_t n = std::min(kPackedGroup, I - i);
+    const Range range = range_of(w + i, n);
+    *scales = f32_to_bf16((range.high > -range.low ? -range.high : -range.low) / 8);
+    pack_group<HalfBytes>(w + i, n, bf16_to_f32(*scales), data);
   }
 }
 
-// One row; q, scales: its places in the first group of its tile.
-void pack_row_i4(int64_t I, const float* w, uint8_t* q, uint16_t* scales) {
-  for (int64_t i = 0; i < I; i += kPackedGroup, q += kPackedTile * kPackedGroup / 2, scales += kPackedTile) {
-    float last[kPackedGroup] = {};
-    const float* group = w + i;
-    if (I - i < kPackedGroup) group = std::copy_n(w + i, I - i, last) - (I - i);
-    uint8_t numbers[kPackedGroup];
-    round_group_i4(group, numbers, scales);
-    store_words_i4(numbers, q);
-  }
-}
-
-void pack_rows_i4(int64_t O, int64_t I, const float* w, uint8_t* q, uint16_t* scales) {
-  const int64_t tile_scales = packed_groups(I) * kPackedTile, tile_bytes = tile_scales * kPackedGroup / 2;
-  if (const int64_t full = O / kPackedTile; full < packed_tiles(O)) {
-    std::fill_n(q + full * tile_bytes, tile_bytes, uint8_t{0});
-    std::fill_n(scales + full * tile_scales, tile_scales, uint16_t{0});
-  }
-  for (int64_t o = 0; o < O; ++o, w += I) {
-    const int64_t tile = o / kPackedTile, row = o % kPackedTile;
-    pack_row_i4(I, w, q + tile * tile_bytes + 4 * row, scales + tile * tile_scales + row);
-  }
+// Zeros where a last tile has no rows.
+void clear_last_tile(const PackedMatrix& m, uint8_t* data, uint8_t* scales) {
+  const int64_t full = m.O / kPackedTile * kPackedTile;
+  auto clear = [&](uint8_t* p, auto bytes) {
+    std::fill(p + bytes(m.packing, full, m.I), p + bytes(m.packing, m.O, m.I), uint8_t{0});
+  };
+  clear(data, packed_data_bytes);
+  clear(scales, packed_scale_bytes);
 }
 
 void pack_rows(const PackedMatrix& m, const float* w, void* data, void* scales) {
-  if (m.packing == Packing::kI4) {
-    return pack_rows_i4(m.O, m.I, w, static_cast<uint8_t*>(data), static_cast<uint16_t*>(scales));
-  }
+  if (m.packing != Packing::kBF16) clear_last_tile(m, static_cast<uint8_t*>(data), static_cast<uint8_t*>(scales));
+  const int64_t groups = packed_groups(m.I);
   for (int64_t o = 0; o < m.O; ++o, w += m.I) {
+    const int64_t first = o / kPackedTile * groups, row = o % kPackedTile;
+    auto* bytes = static_cast<uint8_t*>(data) + 4 * row;
     if (m.packing == Packing::kBF16) {
       pack_row_bf16(m.I, w, static_cast<uint16_t*>(data) + o * m.I);
+    } else if (m.packing == Packing::kI8) {
+      pack_row_i8(m.I, w, bytes + first * Bytes::kGroupBytes, static_cast<float*>(scales) + o);
     } else {
-      pack_row_i8(m.I, w, static_cast<int8_t*>(data) + o * m.I, static_cast<float*>(scales) + o);
+      pack_row_i4(m.I, w, bytes + first * HalfBytes::kGroupBytes,
+                  static_cast<uint16_t*>(scales) + first * kPackedTile + row);
     }
   }
 }

@@ -7,7 +7,7 @@
 #include "base/dtype.h"
 #include "base/threads.h"
 #include "kernels/cpu/linear_plan.h"
-#include "kernels/cpu/packed_int4.h"
+#include "kernels/cpu/packed_bytes.h"
 #include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -46,35 +46,26 @@ namespace {
 using namespace lanes;  // NOLINT
 using linear_tile::kOutputs;
 
-// A row of numbers of type T: lanes from element i, or the first n of them with zeros behind.
-template <class T>
+// Lanes of a row of bfloat16 numbers from element i, or the first n of them with zeros behind.
 struct NumberRow {
-  using Numbers = hn::Rebind<T, Tag>;
-  const T* q;
-  float scale;
+  using Numbers = hn::Rebind<uint16_t, Tag>;
+  const uint16_t* q;
 
   HWY_INLINE Vec load(int64_t i) const { return widen(hn::LoadU(Numbers(), q + i)); }
   HWY_INLINE Vec load_first(int64_t i, int64_t n) const {
-    HWY_ALIGN T buffer[kMaxLanes] = {};
-    std::memcpy(buffer, q + i, static_cast<size_t>(n) * sizeof(T));
+    HWY_ALIGN uint16_t buffer[kMaxLanes] = {};
+    std::memcpy(buffer, q + i, static_cast<size_t>(n) * sizeof(uint16_t));
     return widen(hn::Load(Numbers(), buffer));
   }
 
  private:
-  static HWY_INLINE Vec widen(hn::Vec<Numbers> v) {
-    const Tag d;
-    if constexpr (sizeof(T) == 1) {
-      return hn::ConvertTo(d, hn::PromoteTo(IntTag(), v));
-    } else {  // bfloat16: the upper half of a float
-      return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(hn::Rebind<uint32_t, Tag>(), v)));
-    }
+  static HWY_INLINE Vec widen(hn::Vec<Numbers> v) {  // a bfloat16 is the upper half of a float
+    return hn::BitCast(Tag(), hn::ShiftLeft<16>(hn::PromoteTo(hn::Rebind<uint32_t, Tag>(), v)));
   }
 };
 
-template <class T>
-HWY_INLINE NumberRow<T> number_row(const PackedMatrix& w, int64_t o) {
-  const float scale = w.scales != nullptr ? static_cast<const float*>(w.scales)[o] : 1.0f;
-  return {static_cast<const T*>(w.data) + o * w.I, scale};
+HWY_INLINE NumberRow number_row(const PackedMatrix& w, int64_t o) {
+  return {static_cast<const uint16_t*>(w.data) + o * w.I};
 }
 
 // --- one row of x: output by output, so that the weights are one stream of memory; the sum in kParts parts ---
@@ -96,15 +87,14 @@ HWY_INLINE float sum_parts(const Vec (&parts)[kParts]) {
   return sum_lanes(hn::Add(hn::Add(parts[0], parts[1]), hn::Add(parts[2], parts[3])));
 }
 
-template <class T>
 HWY_INLINE float dot_numbers(const PackedArgs& a, int64_t o) {
   const Tag d;
   const int64_t L = lane_count();
-  const NumberRow<T> row = number_row<T>(a.w, o);
+  const NumberRow row = number_row(a.w, o);
   Vec parts[kParts] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
   int64_t i = 0;
   for (; i + kParts * L <= a.w.I; i += kParts * L) {
-    fetch_ahead<kParts * kMaxLanes * sizeof(T)>(row.q + i);
+    fetch_ahead<kParts * kMaxLanes * sizeof(uint16_t)>(row.q + i);
     HWY_UNROLL(4)
     for (int p = 0; p < kParts; ++p) {
       parts[p] = hn::MulAdd(hn::LoadU(d, a.x + i + p * L), row.load(i + p * L), parts[p]);
@@ -114,59 +104,63 @@ HWY_INLINE float dot_numbers(const PackedArgs& a, int64_t o) {
   if (const int64_t n = a.w.I - i; n > 0) {
     parts[1] = hn::MulAdd(load_first(d, a.x + i, n), row.load_first(i, n), parts[1]);
   }
-  return row.scale * sum_parts(parts);
+  return sum_parts(parts);
 }
 
 void stream_one(const PackedArgs& a, int64_t begin, int64_t end) {
-  for (int64_t o = begin; o < end; ++o) {
-    const float dot = a.w.packing == Packing::kBF16 ? dot_numbers<uint16_t>(a, o) : dot_numbers<int8_t>(a, o);
-    a.y[o] = dot + (a.bias ? a.bias[o] : 0.0f);
-  }
+  for (int64_t o = begin; o < end; ++o) a.y[o] = dot_numbers(a, o) + (a.bias ? a.bias[o] : 0.0f);
 }
 
 // --- several rows: outputs [begin, end) are widened, a few at a time ---
 
-template <class T>
 HWY_INLINE void widen_numbers(const PackedMatrix& m, int64_t o, float* w) {
-  const NumberRow<T> row = number_row<T>(m, o);
-  const Vec scale = hn::Set(Tag(), row.scale);
+  const NumberRow row = number_row(m, o);
   int64_t i = 0;
-  for (; i + lane_count() <= m.I; i += lane_count()) hn::StoreU(hn::Mul(row.load(i), scale), Tag(), w + i);
-  if (i < m.I) store_first(Tag(), hn::Mul(row.load_first(i, m.I - i), scale), w + i, m.I - i);
+  for (; i + lane_count() <= m.I; i += lane_count()) hn::StoreU(row.load(i), Tag(), w + i);
+  if (i < m.I) store_first(Tag(), row.load_first(i, m.I - i), w + i, m.I - i);
 }
 
-// The numbers of a row in its group, in order, a byte each; words: its first word, the others kPackedTile apart.
-HWY_INLINE void order_numbers(const uint8_t* words, uint8_t* q) {
+// The q of a row in its group, in order, a byte each; words: its first word, the others kPackedTile apart.
+HWY_INLINE void order_i8(const uint8_t* words, uint8_t* q) {
+  for (int64_t k = 0; k < kPackedGroup / 4; ++k) std::memcpy(q + 4 * k, words + 4 * kPackedTile * k, 4);
+}
+HWY_INLINE void order_i4(const uint8_t* words, uint8_t* q) {
   for (int64_t v = 0; v < kPackedGroup / 8; ++v, words += 4 * kPackedTile) {
     uint32_t word;
     std::memcpy(&word, words, 4);
-    const uint64_t numbers = (word & 0x0f0f0f0f) | static_cast<uint64_t>(word >> 4 & 0x0f0f0f0f) << 32;
-    std::memcpy(q + 8 * v, &numbers, 8);
+    const uint32_t low = word & 0x0f0f0f0f, high = word >> 4 & 0x0f0f0f0f;
+    std::memcpy(q + 8 * v, &low, 4);
+    std::memcpy(q + 8 * v + 4, &high, 4);
   }
 }
 
-HWY_INLINE void widen_group(const uint8_t* words, float scale, float* w) {
-  const Tag d;
-  const Vec factor = hn::Set(d, scale), shift = hn::Set(d, -8 * scale);
-  HWY_ALIGN uint8_t q[kPackedGroup];
-  order_numbers(words, q);
-  for (int64_t j = 0; j < kPackedGroup; j += lane_count()) {
-    const auto wide = hn::PromoteTo(IntTag(), hn::LoadU(hn::Rebind<uint8_t, Tag>(), q + j));
-    hn::StoreU(hn::MulAdd(hn::ConvertTo(d, wide), factor, shift), d, w + j);
+// w = scale (q - zero) over a group. Compilers turn the loop into vectors; GCC 12 takes bytes of `q` for others when it
+// is loaded by vectors of eight.
+HWY_INLINE void widen_group(const uint8_t* q, float scale, int32_t zero, float* w) {
+  for (int64_t j = 0; j < kPackedGroup; ++j) w[j] = scale * static_cast<float>(q[j] - zero);
+}
+
+// Row o's part of group `group` of the matrix.
+HWY_INLINE void widen_group_of(const PackedMatrix& m, int64_t group, int64_t o, float* w) {
+  const int64_t row = o % kPackedTile;
+  const auto* data = static_cast<const uint8_t*>(m.data);
+  uint8_t q[kPackedGroup];
+  if (m.packing == Packing::kI8) {
+    order_i8(data + group * kPackedTile * kPackedGroup + 4 * row, q);
+    return widen_group(q, static_cast<const float*>(m.scales)[o], 128, w);
   }
+  order_i4(data + group * kPackedTile * kPackedGroup / 2 + 4 * row, q);
+  widen_group(q, bf16_to_f32(static_cast<const uint16_t*>(m.scales)[group * kPackedTile + row]), 8, w);
 }
 
 HWY_INLINE void widen_groups(const PackedMatrix& m, int64_t o, float* w) {
-  const int64_t first = o / kPackedTile * packed_groups(m.I), row = o % kPackedTile;
-  for (int64_t i = 0; i < m.I; i += kPackedGroup) {
-    const int64_t group = (first + i / kPackedGroup) * kPackedTile;
-    const float scale = bf16_to_f32(static_cast<const uint16_t*>(m.scales)[group + row]);
-    const uint8_t* words = static_cast<const uint8_t*>(m.data) + group * kPackedGroup / 2 + 4 * row;
+  int64_t group = o / kPackedTile * packed_groups(m.I);
+  for (int64_t i = 0; i < m.I; i += kPackedGroup, ++group) {
     if (m.I - i >= kPackedGroup) {
-      widen_group(words, scale, w + i);
+      widen_group_of(m, group, o, w + i);
     } else {
       float last[kPackedGroup];
-      widen_group(words, scale, last);
+      widen_group_of(m, group, o, last);
       std::copy_n(last, m.I - i, w + i);
     }
   }
@@ -174,13 +168,7 @@ HWY_INLINE void widen_groups(const PackedMatrix& m, int64_t o, float* w) {
 
 void widen_rows(const PackedMatrix& m, int64_t first, int64_t count, float* w) {
   for (int64_t o = first; o < first + count; ++o, w += m.I) {
-    if (m.packing == Packing::kBF16) {
-      widen_numbers<uint16_t>(m, o, w);
-    } else if (m.packing == Packing::kI8) {
-      widen_numbers<int8_t>(m, o, w);
-    } else {
-      widen_groups(m, o, w);
-    }
+    m.packing == Packing::kBF16 ? widen_numbers(m, o, w) : widen_groups(m, o, w);
   }
 }
 
@@ -229,7 +217,7 @@ void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float
 }
 
 int64_t packed_linear_scratch(int64_t N, const PackedMatrix& w) noexcept {
-  if (w.packing == Packing::kI4) return int4_linear_scratch(N, w.I);
+  if (w.packing != Packing::kBF16) return bytes_linear_scratch(N, w.I);
   if (N == 1) return 0;
   if (N <= kStreamedRows) return Scratch::kAlign + thread_count() * round_up(kMostOutputs * w.I, Scratch::kAlign);
   return Scratch::kAlign + rows_a_block(w) * w.I;
@@ -238,7 +226,7 @@ int64_t packed_linear_scratch(int64_t N, const PackedMatrix& w) noexcept {
 void packed_linear(int64_t N, const float* x, const PackedMatrix& w, const float* bias, float* y,
                    float* scratch) noexcept {
   if (N <= 0 || w.O <= 0) return;
-  if (w.packing == Packing::kI4) return int4_linear(N, x, w, bias, y, scratch);
+  if (w.packing != Packing::kBF16) return bytes_linear(N, x, w, bias, y, scratch);
   Scratch memory(scratch);
   PackedArgs args{N, x, w, bias, y, nullptr};
   const int64_t grain = std::max<int64_t>(kMostOutputs, 32768 / std::max<int64_t>(1, w.I * N));

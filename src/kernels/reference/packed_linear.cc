@@ -10,6 +10,13 @@
 namespace rebased::kernels::reference {
 namespace {
 
+double unpack_i8(const PackedMatrix& matrix, int64_t o, int64_t i) {
+  const int64_t group = o / kPackedTile * packed_groups(matrix.I) + i / kPackedGroup;
+  const int64_t row = o % kPackedTile, k = i % kPackedGroup / 4;
+  const int q = static_cast<const uint8_t*>(matrix.data)[((group * 8 + k) * kPackedTile + row) * 4 + i % 4] - 128;
+  return static_cast<double>(static_cast<const float*>(matrix.scales)[o]) * q;
+}
+
 double unpack_i4(const PackedMatrix& matrix, int64_t o, int64_t i) {
   const int64_t group = o / kPackedTile * packed_groups(matrix.I) + i / kPackedGroup;
   const int64_t row = o % kPackedTile, v = i % kPackedGroup / 8, b = i % 4;
@@ -27,8 +34,7 @@ void unpack(const PackedMatrix& matrix, double* w) noexcept {
       if (matrix.packing == Packing::kBF16) {
         value = bf16_to_f32(static_cast<const uint16_t*>(matrix.data)[o * matrix.I + i]);
       } else if (matrix.packing == Packing::kI8) {
-        value = static_cast<double>(static_cast<const float*>(matrix.scales)[o]) *
-                static_cast<const int8_t*>(matrix.data)[o * matrix.I + i];
+        value = unpack_i8(matrix, o, i);
       } else {
         value = unpack_i4(matrix, o, i);
       }
