@@ -59,7 +59,7 @@ inline void pack_gradient_narrow(const Problem& x, const Plan& plan, const Item&
 inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
                           const Workspace& w) {
   if (plan.narrow) return pack_gradient_narrow(x, plan, item, t, n, w);
-  const Ahead g_ahead = ahead_of(x, item, t, n, x.d_o, x.Dv), o_ahead = ahead_of(x, item, t, n, x.o, x.Dv);
+  const Ahead g_ahead = ahead_of(x, plan, item, t, n, x.d_o, x.Dv), o_ahead = ahead_of(x, plan, item, t, n, x.o, x.Dv);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t token = token_at(x, item, t) + i * x.H;
     float* row = w.g + i * plan.value_ld;
@@ -77,7 +77,7 @@ inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, 
 
 // dq of the packed queries through the state: rows of w.dq.
 inline void query_grad_of_state(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
-  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, w.g_t, plan.ld, w.dphi, plan.ld);
+  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, w.g_t, plan.ld, w.dphi, plan.ld, w.lines);
   features_grad(x, n, w.q_t, plan.ld, query_coefficients(x), w.dphi, w.dx_t);
   clear((plan.key_ld - x.Dk) * plan.ld, w.dx_t + x.Dk * plan.ld);
   transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, w.dq, plan.key_ld);
@@ -88,15 +88,15 @@ inline void key_grad_of_state(const Problem& x, const Plan& plan, int64_t n, int
   const float* values = w.v + slot * plan.value_ld;
   transpose(padded(n), (x.Dv + 4) / 4 * 4, values, plan.value_ld, w.v_t, plan.ld);
   const float* phi = key_features(x, plan, n, slot, w);
-  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, w.v_t, plan.ld, w.dphi, plan.ld);
+  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, w.v_t, plan.ld, w.dphi, plan.ld, w.lines);
   features_grad(x, n, w.k_t, plan.ld, {}, w.dphi, w.dx_t);
   clear((plan.key_ld - x.Dk) * plan.ld, w.dx_t + x.Dk * plan.ld);
   transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, w.dk + slot * plan.key_ld, plan.key_ld);
   if (plan.narrow) {
-    product<true, false>(x.Dv, padded(n), x.F, w.state, plan.value_ld, phi, plan.ld, w.dv + slot, plan.keys);
+    product<true, false>(x.Dv, padded(n), x.F, w.state, plan.value_ld, phi, plan.ld, w.dv + slot, plan.keys, w.lines);
   } else {
     product<true, false>(n, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, w.dv + slot * plan.value_ld,
-                         plan.value_ld);
+                         plan.value_ld, w.lines);
   }
 }
 
@@ -260,9 +260,16 @@ inline bool reads_state(const Problem& x, const Plan& plan, const Item& item) {
 // place in x.dq.
 inline void state_pass(const Problem& x, const Plan& plan, const Item& item, int64_t t, const Workspace& w) {
   const int64_t n = std::min(plan.tile, item.end - t);
+  const int64_t token = item.batch * x.T + t;
+  if (t + n == item.end) {
+    stream_chunk(x, plan, item, token, {{x.dk, x.Dk}, {x.dv, x.Dv}}, w.lines);
+  } else {
+    stream_chunk(x, plan, item, token + n,
+                 {{x.q, x.Dk}, {x.k, x.Dk}, {x.v, x.Dv}, {x.d_o, x.Dv}, {x.o, x.Dv}, {x.dq, x.Dk}}, w.lines);
+  }
   turn_queries(x, plan, item, t, n, w);
   pack_gradient(x, plan, item, t, n, w);
-  fetch_rows(n, x.Dk, {x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk});
+  fetch_outputs(x, plan, item, t, n, x.dq, x.Dk);
   query_grad_of_state(x, plan, n, w);
   unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
   if (plan.form == Form::kParallel || t + n == item.end) return;
@@ -298,11 +305,14 @@ inline void backward_chunk(const Problem& x, const Plan& plan, const Item& item,
   const bool wanted = x.d_s0 != nullptr || x.d_z0 != nullptr;
   const int64_t n = std::min(plan.tile, item.end - t);
   const bool last = t + n == x.T && x.d_sT == nullptr && x.d_zT == nullptr;
+  stream_chunk(
+      x, plan, item, item.batch * x.T + (t == item.begin ? x.T : t - plan.tile),
+      {{x.q, x.Dk}, {x.k, x.Dk}, {x.v, x.Dv}, {x.d_o, x.Dv}, {x.o, x.Dv}, {x.dq, x.Dk}, {x.dk, x.Dk}, {x.dv, x.Dv}},
+      w.lines);
   begin_queries(x, plan, item, t, n, continued, w);
   pack_keys(x, plan, item, t, n, 0, w);
-  const int64_t token = token_at(x, item, t);
-  fetch_rows(n, x.Dk, {x.dk + token * x.Dk, x.H * x.Dk});
-  fetch_rows(n, x.Dv, {x.dv + token * x.Dv, x.H * x.Dv});
+  fetch_outputs(x, plan, item, t, n, x.dk, x.Dk);
+  fetch_outputs(x, plan, item, t, n, x.dv, x.Dv);
   if (last) {
     clear_key_grad(x, plan, n, 0, w);
   } else {

@@ -97,6 +97,7 @@ Plan make_plan(const Problem& x, bool backward) noexcept {
     plan.segments = std::clamp<int64_t>(thread_count() / std::max<int64_t>(x.B * x.H, 1), 1, chunks);
   }
   plan.group = group_of(x, plan);
+  plan.streamed = plan.group > 1 && plan.group == x.H;
   Workspace unused;
   plan.workspace = carve(x, plan, backward, nullptr, unused);
   return plan;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/line_stream.h"
 #include "kernels/quadratic_attention.h"  // Form
 
 // The masked chunk product behind quadratic and plain linear attention. A plain linear attention is the similarity
@@ -42,10 +43,11 @@ struct Plan {
   int64_t keys = 0;             // keys held packed at once: one chunk, or all for the parallel form
   int64_t key_ld = 0;           // padded(Dk)
   int64_t value_ld = 0;         // padded(Dv + 1): column Dv carries the normaliser (1 for values, Z for states)
-  int64_t value_n = 0;   // columns of a product with values: column Dv comes along when Dv is no multiple of kPad
-  int64_t segments = 1;  // pieces of time that threads share, chunked form only
-  int64_t group = 1;     // heads of an item, chunked form only; divides H
-  bool states = false;   // whether any state is read or formed
+  int64_t value_n = 0;    // columns of a product with values: column Dv comes along when Dv is no multiple of kPad
+  int64_t segments = 1;   // pieces of time that threads share, chunked form only
+  int64_t group = 1;      // heads of an item, chunked form only; divides H
+  bool streamed = false;  // a group is all heads, so that its next chunk is one run of memory, fetched ahead
+  bool states = false;    // whether any state is read or formed
   bool narrow = false;
   bool num_has_den = false;  // the normaliser is summed in column Dv of the numerators
   int64_t workspace = 0;     // floats a thread
@@ -74,6 +76,7 @@ struct Workspace {
   float* slopes;        // [tile, ld] gradient of the scores
   float *dq, *dk, *dv;  // [ld, key_ld]; [keys, key_ld]; [keys, value_ld] or [Dv, keys] when narrow
   float *dphi, *dx_t;   // [F, ld]; [key_ld, ld]
+  LineStream* lines;    // what products with a state fetch meanwhile, set for each item
 };
 
 // Carves a workspace out of `base`, or only measures it when that is null. Returns the floats used.

@@ -7,6 +7,7 @@
 #endif
 
 #include <algorithm>
+#include <initializer_list>
 
 #include "kernels/cpu/attention_features-inl.h"
 #include "kernels/cpu/attention_narrow-inl.h"
@@ -20,14 +21,33 @@ inline int64_t token_at(const Problem& x, const Item& item, int64_t t) {
 }
 inline int64_t state_at(const Problem& x, const Item& item) { return (item.batch * x.H + item.head) * x.F; }
 
-// What packing tokens [t, t + n) of x [B, T, H, D] fetches ahead: the next head of the group, eight tokens on, or for
-// short sequences the next batch row, of which every head takes its share in order of address.
-inline Ahead ahead_of(const Problem& x, const Item& item, int64_t t, int64_t n, const float* base, int64_t D) {
+// What packing tokens [t, t + n) of x [B, T, H, D] fetches: these where a stream runs ahead, else the next head of the
+// group, eight tokens on, or for short sequences the next batch row, of which every head takes its share in order of
+// address.
+inline Ahead ahead_of(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, const float* base,
+                      int64_t D) {
   const Ahead here{base + token_at(x, item, t) * D, x.H * D};
+  if (plan.streamed) return here;
   if (item.heads > 1) return {here.from + D, here.stride};
   if (x.T > 2 * kTile) return {here.from + (t + n + 8 <= x.T ? 8 * x.H * D : 0), here.stride};
   if (item.batch + 1 == x.B) return here;
   return {base + ((item.batch + 1) * x.H * x.T + item.head * x.T + t) * D, D};
+}
+
+struct Rows {
+  const float* base;  // [B, T, H, D]
+  int64_t D;
+};
+
+// Streams the head's share of the chunk at `token`, which counts over the batch. Only products with a state take lines:
+// those of pairs have few steps each, and asking costs them more than it gains.
+inline void stream_chunk(const Problem& x, const Plan& plan, const Item& item, int64_t token,
+                         std::initializer_list<Rows> arrays, LineStream* lines) {
+  lines->clear();
+  const int64_t n = std::min(plan.tile, x.B * x.T - token), turn = x.H - item.heads;
+  if (!plan.streamed || n <= 0) return;
+  const int64_t begin = n * turn / x.H, end = n * (turn + 1) / x.H;
+  for (const auto& [base, D] : arrays) lines->add(base + (token + begin) * x.H * D, (end - begin) * x.H * D);
 }
 
 // s [F, Dv] and z [F] (each may be null: zeros) -> state [F, value_ld] with z in column Dv.
@@ -49,7 +69,7 @@ inline void store_state(const Problem& x, const Plan& plan, const float* state, 
 inline void pack_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
                          const Workspace& w) {
   pack_rows(n, x.Dk, x.q + token_at(x, item, t) * x.Dk, x.H * x.Dk, x.scale, 0, w.q, plan.key_ld,
-            ahead_of(x, item, t, n, x.q, x.Dk));
+            ahead_of(x, plan, item, t, n, x.q, x.Dk));
   transpose(padded(n), plan.key_ld, w.q, plan.key_ld, w.q_t, plan.ld);
 }
 
@@ -57,7 +77,7 @@ inline void pack_queries(const Problem& x, const Plan& plan, const Item& item, i
 inline void turn_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
                          const Workspace& w) {
   if (n % kPad != 0 || x.Dk % 4 != 0) return pack_queries(x, plan, item, t, n, w);
-  fetch_rows(n, x.Dk, ahead_of(x, item, t, n, x.q, x.Dk));
+  fetch_rows(n, x.Dk, ahead_of(x, plan, item, t, n, x.q, x.Dk));
   transpose(n, x.Dk, x.q + token_at(x, item, t) * x.Dk, x.H * x.Dk, w.q_t, plan.ld, x.scale);
 }
 
@@ -72,11 +92,16 @@ inline void place_values(const Problem& x, const Plan& plan, const Item& item, W
 inline void pack_keys(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, int64_t slot,
                       const Workspace& w) {
   pack_rows(n, x.Dk, x.k + token_at(x, item, t) * x.Dk, x.H * x.Dk, 1, 0, w.k + slot * plan.key_ld, plan.key_ld,
-            ahead_of(x, item, t, n, x.k, x.Dk));
+            ahead_of(x, plan, item, t, n, x.k, x.Dk));
   const float* from = x.v + token_at(x, item, t) * x.Dv;
   if (w.values != w.v) return;
   pack_rows(n, x.Dv, from, x.H * x.Dv, 1, 1, w.v + slot * plan.value_ld, plan.value_ld,
-            ahead_of(x, item, t, n, x.v, x.Dv));
+            ahead_of(x, plan, item, t, n, x.v, x.Dv));
+}
+
+inline void fetch_outputs(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, const float* base,
+                          int64_t D) {
+  if (!plan.streamed) fetch_rows(n, D, {base + token_at(x, item, t) * D, x.H * D});
 }
 
 // phi[F, ld] of the n keys at `slot`.
@@ -92,7 +117,7 @@ inline const float* query_features(const Problem& x, const Plan& plan, int64_t n
 // state[F] += phi[F, n] rows[n]; `last` is column Dv of the rows as a vector over time, null when it is all ones.
 inline void add_to_state(const Problem& x, const Plan& plan, int64_t n, const float* phi, const float* rows,
                          const float* last, const Workspace& w) {
-  product<false, true>(x.F, plan.value_n, n, phi, plan.ld, rows, plan.value_ld, w.state, plan.value_ld);
+  product<false, true>(x.F, plan.value_n, n, phi, plan.ld, rows, plan.value_ld, w.state, plan.value_ld, w.lines);
   if (plan.value_n > x.Dv) return;
   add_row_sums(x.F, padded(n), phi, plan.ld, last, w.state + x.Dv, plan.value_ld);
 }
@@ -164,9 +189,10 @@ inline void attend_state(const Problem& x, const Plan& plan, int64_t queries, co
   const int64_t columns = padded(queries);
   if (!plan.num_has_den) add_weighted_rows(x.F, columns, phi, plan.ld, w.state + x.Dv, plan.value_ld, w.den);
   if (plan.narrow) {
-    product<true, true>(x.Dv, columns, x.F, w.state, plan.value_ld, phi, plan.ld, w.num, plan.ld);
+    product<true, true>(x.Dv, columns, x.F, w.state, plan.value_ld, phi, plan.ld, w.num, plan.ld, w.lines);
   } else {
-    product<true, true>(queries, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, w.num, plan.value_ld);
+    product<true, true>(queries, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, w.num, plan.value_ld,
+                        w.lines);
   }
 }
 
@@ -200,8 +226,9 @@ inline void clear_sums(const Problem& x, const Plan& plan, int64_t n, const Work
 // The chunk at t from the state in w.state, which it leaves advanced when a state is kept.
 inline void forward_chunk(const Problem& x, const Plan& plan, const Item& item, int64_t t, const Workspace& w) {
   const int64_t n = std::min(plan.tile, item.end - t);
+  stream_chunk(x, plan, item, item.batch * x.T + t + n, {{x.q, x.Dk}, {x.k, x.Dk}, {x.v, x.Dv}, {x.o, x.Dv}}, w.lines);
+  fetch_outputs(x, plan, item, t, n, x.o, x.Dv);
   turn_queries(x, plan, item, t, n, w);
-  fetch_rows(n, x.Dv, {x.o + token_at(x, item, t) * x.Dv, x.H * x.Dv});
   pack_keys(x, plan, item, t, n, 0, w);
   clear_sums(x, plan, n, w);
   const bool empty = x.s0 == nullptr && t == 0;

@@ -23,6 +23,7 @@ using cpu::HWY_NAMESPACE::lanes::transpose;
 using Lanes = hn::CappedTag<float, kPad>;
 using Vec = hn::Vec<Lanes>;
 constexpr int64_t kLanes = hn::MaxLanes(Lanes());
+constexpr bool kManyRegisters = kLanes == kPad;  // 32 instead of 16
 
 // Element (m, k) of a left operand: a[m * step + k], or a[k * step + m] when kTransposed.
 template <bool kTransposed>
@@ -48,9 +49,9 @@ HWY_INLINE void add_product(int64_t K, const float* HWY_RESTRICT a, int64_t step
   }
 }
 
-template <int kRows, int kVecs, bool kTransposed, bool kAdd>
+template <int kRows, int kVecs, bool kTransposed, bool kAdd, class Source>
 HWY_INLINE void product_tile(int64_t K, const float* HWY_RESTRICT a, int64_t step, const float* HWY_RESTRICT b,
-                             int64_t ldb, float* HWY_RESTRICT c, int64_t ldc) {
+                             int64_t ldb, float* HWY_RESTRICT c, int64_t ldc, Source lines) {
   const Lanes d;
   Vec sum[kRows][kVecs];
   HWY_UNROLL(16)
@@ -58,15 +59,19 @@ HWY_INLINE void product_tile(int64_t K, const float* HWY_RESTRICT a, int64_t ste
     HWY_UNROLL(4)
     for (int n = 0; n < kVecs; ++n) sum[m][n] = kAdd ? hn::LoadU(d, c + m * ldc + n * kLanes) : hn::Zero(d);
   }
-  add_product<kRows, kVecs, kTransposed>(K, a, step, b, ldb, sum);
+  const Lines ahead = kManyRegisters ? take_lines(lines, K) : Lines();
+  for (int64_t k = 0; k < ahead.count; ++k) {
+    ahead.fetch(k);
+    add_product<kRows, kVecs, kTransposed>(1, left_at<kTransposed>(a, step, 0, k), step, b + k * ldb, ldb, sum);
+  }
+  const int64_t k = ahead.count;
+  add_product<kRows, kVecs, kTransposed>(K - k, left_at<kTransposed>(a, step, 0, k), step, b + k * ldb, ldb, sum);
   HWY_UNROLL(16)
   for (int m = 0; m < kRows; ++m) {
     HWY_UNROLL(4)
     for (int n = 0; n < kVecs; ++n) hn::StoreU(sum[m][n], d, c + m * ldc + n * kLanes);
   }
 }
-
-constexpr bool kManyRegisters = kLanes == kPad;  // 32 instead of 16
 
 // Calls body(count, m) for as many of M rows at a time as the registers hold sums of, beside kVecs vectors; then for
 // what is left.
@@ -105,21 +110,22 @@ HWY_INLINE void for_panels(int64_t N, const Body& body) {
   }
 }
 
-template <int kVecs, bool kTransposed, bool kAdd>
+template <int kVecs, bool kTransposed, bool kAdd, class Source>
 HWY_INLINE void product_panel(int64_t M, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb, float* c,
-                              int64_t ldc) {
+                              int64_t ldc, Source lines) {
   for_row_tiles<kVecs>(M, [=](auto count, int64_t m) {
     product_tile<count, kVecs, kTransposed, kAdd>(K, left_at<kTransposed>(a, step, m, 0), step, b, ldb, c + m * ldc,
-                                                  ldc);
+                                                  ldc, lines);
   });
 }
 
-// c[M, N] (+)= a[M, K] b[K, N]; N is a multiple of kPad.
-template <bool kTransposed, bool kAdd>
+// c[M, N] (+)= a[M, K] b[K, N]; N is a multiple of kPad. Each tile fetches a line of `lines` in a step, while they
+// last.
+template <bool kTransposed, bool kAdd, class Source = NoLines>
 HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb,
-                          float* c, int64_t ldc) {
+                          float* c, int64_t ldc, Source lines = {}) {
   for_panels(N, [=](auto vectors, int64_t n) {
-    product_panel<vectors, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc);
+    product_panel<vectors, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc, lines);
   });
 }
 
@@ -170,8 +176,7 @@ HWY_INLINE void pack_row(int64_t D, const float* from, float factor, float last,
   if (D < ld) to[D] = last;
 }
 
-// Where packing prefetches while it copies: a row for each row, `stride` floats apart. The rows of a head lie too far
-// apart for the hardware to foresee.
+// Where packing prefetches while it copies: a row for each row, `stride` floats apart.
 struct Ahead {
   const float* from;
   int64_t stride;

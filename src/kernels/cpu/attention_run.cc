@@ -12,9 +12,13 @@ namespace rebased::kernels::cpu::attention {
 namespace HWY_NAMESPACE {
 
 // `state_grad` is read by the backward passes over segments only.
-void run_item(Pass pass, const Problem& x, const Plan& plan, const Item& item, float* state_grad,
+void run_item(Pass pass, const Problem& x, const Plan& shared_plan, const Item& item, float* state_grad,
               const Workspace& workspace) {
+  Plan plan = shared_plan;
+  plan.streamed &= kManyRegisters;  // smaller tiles pay more for their lines than they gain
+  LineStream lines;
   Workspace w = workspace;
+  w.lines = &lines;
   switch (pass) {
     case Pass::kForward:
       return forward_item(x, plan, item, w);
