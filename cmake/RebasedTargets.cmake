@@ -25,6 +25,13 @@ endif()
 find_program(REBASED_MOLD mold)
 if(REBASED_MOLD)
   target_link_options(rebased_flags INTERFACE $<BUILD_INTERFACE:-fuse-ld=mold>)
+  # Where thread-local zeros end a page, mold 2.3 and older ask the loader to protect a page that is not there, and the
+  # program does not start (rui314/mold#1151).
+  execute_process(COMMAND ${REBASED_MOLD} --version OUTPUT_VARIABLE mold_version)
+  string(REGEX MATCH "[0-9]+[.][0-9]+" mold_version "${mold_version}")
+  if(mold_version VERSION_LESS 2.4)
+    target_link_options(rebased_flags INTERFACE $<BUILD_INTERFACE:LINKER:-z,norelro>)
+  endif()
 endif()
 
 # rebased_export(TARGET NAME [DEPENDS targets...]): installed as rebased::NAME, by the package's main part or, when it
