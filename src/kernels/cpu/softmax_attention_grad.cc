@@ -14,6 +14,7 @@
 #include "kernels/cpu/lanes-inl.h"
 #include "kernels/cpu/softmax_mask-inl.h"
 #include "kernels/cpu/tile-inl.h"
+#include "kernels/cpu/transpose-inl.h"
 
 #ifndef REBASED_KERNELS_CPU_SOFTMAX_ATTENTION_GRAD
 #define REBASED_KERNELS_CPU_SOFTMAX_ATTENTION_GRAD
@@ -78,17 +79,31 @@ namespace {
 
 using namespace lanes;  // NOLINT
 
-// Slots of one (batch, key head); those that hold nothing are zeros, whatever lies there.
+// Rows of D of a step's slots, `width` apart and padded with zeros; zeros where nothing is held, whatever lies there.
+void copy_rows(const Args& a, const Slots& slots, const float* rows, int64_t D, float* to, int64_t width) {
+  std::fill_n(to, kKeys * width, 0.0f);
+  for (int64_t s = 0; s < slots.count; ++s) {
+    if (slots.positions[s] >= 0) std::copy_n(rows + (slots.first + s * a.Hkv) * D, D, to + s * width);
+  }
+}
+
+// to[D, kKeys] = rows[kKeys, D]^T.
+void turn_rows(const float* rows, int64_t D, int64_t width, float* to) {
+  if (D % 4 == 0) return transpose(kKeys, D, rows, width, to, kKeys);
+  for (int64_t c = 0; c < D; ++c) {
+    for (int64_t s = 0; s < kKeys; ++s) to[c * kKeys + s] = rows[s * width + c];
+  }
+}
+
+// Slots of one (batch, key head). The values lie in dv until they are turned.
 void pack_slots(const Args& a, int64_t b, int64_t key_head, const Workspace& w) {
-  for (int64_t s = 0; s < w.slots; ++s) {
-    const bool held = s < a.S && a.key_pos[b * a.S + s] >= 0;
-    const int64_t slot = held ? (b * a.S + s) * a.Hkv + key_head : 0;
-    const int64_t tile = s / kKeys * kKeys, place = s % kKeys;
-    float* key = w.keys + s * w.key_width;
-    std::fill(std::copy_n(a.k + slot * a.Dk, held ? a.Dk : 0, key), key + w.key_width, 0.0f);
-    for (int64_t c = 0; c < a.Dk; ++c) w.keys_t[tile * a.Dk + c * kKeys + place] = key[c];
-    const float* value = a.v + slot * a.Dv;
-    for (int64_t c = 0; c < a.Dv; ++c) w.values_t[tile * a.Dv + c * kKeys + place] = held ? value[c] : 0.0f;
+  for (int64_t s0 = 0; s0 < a.S; s0 += kKeys) {
+    const Slots slots = slots_of(a, b, key_head, s0, a.S);
+    float *keys = w.keys + s0 * w.key_width, *values = w.dv + s0 * w.value_width;
+    copy_rows(a, slots, a.k, a.Dk, keys, w.key_width);
+    turn_rows(keys, a.Dk, w.key_width, w.keys_t + s0 * a.Dk);
+    copy_rows(a, slots, a.v, a.Dv, values, w.value_width);
+    turn_rows(values, a.Dv, w.value_width, w.values_t + s0 * a.Dv);
   }
   std::fill_n(w.dk, w.slots * w.key_width, 0.0f);
   std::fill_n(w.dv, w.slots * w.value_width, 0.0f);
