@@ -158,11 +158,11 @@ BENCHMARK(ShortConv)
 void Linear(benchmark::State& state) {
   const int64_t N = state.range(0), I = 4096, O = 4096;
   const std::vector<float> x = random_floats(N * I), w = random_floats(O * I);
-  std::vector<float> y(static_cast<size_t>(N * O));
-  for (auto _ : state) cpu::linear(N, I, O, x.data(), w.data(), nullptr, y.data());
+  std::vector<float> y(static_cast<size_t>(N * O)), scratch(static_cast<size_t>(cpu::linear_scratch(N, I)));
+  for (auto _ : state) cpu::linear(N, I, O, x.data(), w.data(), nullptr, y.data(), scratch.data());
   set_bytes(state, 4.0 * static_cast<double>(O * I));
 }
-BENCHMARK(Linear)->ArgName("N")->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Arg(9)->Arg(16)->UseRealTime()->Unit(
+BENCHMARK(Linear)->ArgName("N")->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Arg(9)->Arg(16)->Arg(32)->UseRealTime()->Unit(
     benchmark::kMillisecond);
 
 void SoftmaxAttention(benchmark::State& state) {

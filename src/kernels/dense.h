@@ -17,9 +17,11 @@ namespace cpu {
 using kernels::Broadcast;
 using kernels::Unary;
 
-// y[N, O] = x[N, I] w[O, I]^T + bias [O], which may be null. A few rows stream the weights once (bandwidth-bound, split
-// over outputs); more go to BLAS.
-void linear(int64_t N, int64_t I, int64_t O, const float* x, const float* w, const float* bias, float* y) noexcept;
+// y[N, O] = x[N, I] w[O, I]^T + bias [O], which may be null; scratch: floats as many as linear_scratch says. A few rows
+// stream the weights once (bandwidth-bound, split over outputs), from 32 on a row a lane; more than 64 go to BLAS.
+int64_t linear_scratch(int64_t N, int64_t I) noexcept;
+void linear(int64_t N, int64_t I, int64_t O, const float* x, const float* w, const float* bias, float* y,
+            float* scratch) noexcept;
 
 // Rows of C: y = (x - mean) / sqrt(var + eps) * gamma + beta, biased variance; gamma and beta [C] may be null.
 void layer_norm(int64_t N, int64_t C, const float* x, const float* gamma, const float* beta, double eps,

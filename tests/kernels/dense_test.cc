@@ -16,13 +16,13 @@ constexpr int64_t kSweep = 33;    // every count up to two vectors of the widest
 
 TEST(DenseKernels, LinearMatchesTheReferenceForStreamedRowsAndBlas) {
   for_each_target([] {
-    for (int64_t N : {1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 64, 65}) {
+    for (int64_t N : {1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 31, 32, 35, 48, 63, 64, 65}) {
       for (int64_t I : {0, 1, 7, 16, 33, 100}) {
-        for (int64_t O : {1, 3, 4, 9, 34}) {
+        for (int64_t O : {1, 3, 4, 9, 24, 34, 54}) {
           const Buffer<float> x = random_buffer(N * I, 1), w = random_buffer(O * I, 2), bias = random_buffer(O, 3);
           for (bool biased : {false, true}) {
-            Buffer<float> y(N * O);
-            cpu::linear(N, I, O, x.data(), w.data(), biased ? bias.data() : nullptr, y.data());
+            Buffer<float> y(N * O), scratch(cpu::linear_scratch(N, I));
+            cpu::linear(N, I, O, x.data(), w.data(), biased ? bias.data() : nullptr, y.data(), scratch.data());
             std::vector<double> want(static_cast<size_t>(N * O));
             reference::linear(N, I, O, x.doubles().data(), w.doubles().data(), biased ? bias.doubles().data() : nullptr,
                               want.data());
@@ -36,15 +36,17 @@ TEST(DenseKernels, LinearMatchesTheReferenceForStreamedRowsAndBlas) {
 }
 
 TEST(DenseKernels, LinearIsTheSameOnEveryThreadCountWhenStreamed) {
-  const Buffer<float> x = random_buffer(2 * 257, 1), w = random_buffer(4001 * 257, 2);
-  std::vector<std::vector<float>> results;
-  for_each_thread_count([&] {
-    Buffer<float> y(2 * 4001);
-    cpu::linear(2, 257, 4001, x.data(), w.data(), nullptr, y.data());
-    results.push_back(y.values());
-  });
-  EXPECT_EQ(results[0], results[1]);
-  EXPECT_EQ(results[0], results[2]);
+  for (int64_t N : {2, 33}) {
+    const Buffer<float> x = random_buffer(N * 257, 1), w = random_buffer(4001 * 257, 2);
+    std::vector<std::vector<float>> results;
+    for_each_thread_count([&] {
+      Buffer<float> y(N * 4001), scratch(cpu::linear_scratch(N, 257));
+      cpu::linear(N, 257, 4001, x.data(), w.data(), nullptr, y.data(), scratch.data());
+      results.push_back(y.values());
+    });
+    EXPECT_EQ(results[0], results[1]);
+    EXPECT_EQ(results[0], results[2]);
+  }
 }
 
 TEST(DenseKernels, LayerNormMatchesTheReferenceAndWorksInPlace) {

@@ -60,7 +60,9 @@ Value CpuEngine::linear(const Value& x, const Value& w, const Value& bias) {
                        static_cast<float*>(work.get()));
     return y;
   }
-  cpu::linear(rows(x), w.size(1), w.size(0), floats(x), floats(w), floats_or_null(bias), mutable_floats(y));
+  const std::shared_ptr<void> work = scratch(cpu::linear_scratch(rows(x), w.size(1)));
+  cpu::linear(rows(x), w.size(1), w.size(0), floats(x), floats(w), floats_or_null(bias), mutable_floats(y),
+              static_cast<float*>(work.get()));
   return y;
 }
 

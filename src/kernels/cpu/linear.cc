@@ -14,6 +14,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/cpu/linear_tile-inl.h"
+#include "kernels/cpu/linear_turned-inl.h"
 
 #ifndef REBASED_KERNELS_CPU_LINEAR_ARGS
 #define REBASED_KERNELS_CPU_LINEAR_ARGS
@@ -25,6 +26,8 @@ struct LinearArgs {
   const float* w;
   const float* bias;
   float* y;
+  float* turned;  // x, where rows are lanes
+  float* sums;    // and a thread's own scratch
 };
 }  // namespace
 }  // namespace rebased::kernels::cpu
@@ -46,6 +49,17 @@ void stream_range(const LinearArgs& a, int64_t begin, int64_t end) {
   for (; o < end; ++o) all_rows<1>(tile(o));
 }
 
+void turn_range(const LinearArgs& a, int64_t begin, int64_t end) {
+  linear_turned::turn_columns(a.N, a.I, a.x, a.turned, begin, end);
+}
+
+void turned_range(const LinearArgs& a, int64_t begin, int64_t end) {
+  for (int64_t o = begin; o < end; o += kTurnedOutputs) {
+    linear_turned::some_outputs(a.N, a.I, a.O, a.turned, std::min(kTurnedOutputs, end - o), a.w + o * a.I,
+                                a.bias ? a.bias + o : nullptr, a.y + o, a.sums);
+  }
+}
+
 }  // namespace
 }  // namespace rebased::kernels::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -55,8 +69,30 @@ namespace rebased::kernels::cpu {
 namespace {
 
 HWY_EXPORT(stream_range);
+HWY_EXPORT(turn_range);
+HWY_EXPORT(turned_range);
+
+void linear_of_turned(LinearArgs args, float* scratch) {
+  Scratch memory(scratch);
+  args.turned = memory.take(args.I * turned_width(args.N));
+  const int64_t own = kTurnedOutputs * turned_width(args.N);
+  float* sums = memory.take(thread_count() * own);
+  auto turn = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(turn_range)(args, begin, end); };
+  parallel_for(args.I, 256, std::ref(turn));
+  auto body = [&](int64_t begin, int64_t end) {
+    LinearArgs mine = args;
+    mine.sums = sums + thread_index() * own;
+    HWY_DYNAMIC_DISPATCH(turned_range)(mine, begin, end);
+  };
+  parallel_for(args.O, kTurnedOutputs, std::ref(body));
+}
 
 }  // namespace
+
+int64_t linear_scratch(int64_t N, int64_t I) noexcept {
+  if (!is_turned(N)) return 0;
+  return Scratch::kAlign + (I + thread_count() * kTurnedOutputs) * turned_width(N);
+}
 
 void linear_blas(int64_t N, int64_t I, int64_t O, const float* x, const float* w, const float* bias, float* y,
                  int64_t ldy) noexcept {
@@ -71,9 +107,11 @@ void linear_blas(int64_t N, int64_t I, int64_t O, const float* x, const float* w
               1.0f, x, lead, w, lead, bias ? 1.0f : 0.0f, y, static_cast<int>(ldy));
 }
 
-void linear(int64_t N, int64_t I, int64_t O, const float* x, const float* w, const float* bias, float* y) noexcept {
-  const LinearArgs args{N, I, O, x, w, bias, y};
+void linear(int64_t N, int64_t I, int64_t O, const float* x, const float* w, const float* bias, float* y,
+            float* scratch) noexcept {
+  const LinearArgs args{N, I, O, x, w, bias, y, nullptr, nullptr};
   if (N <= 0 || O <= 0) return;
+  if (is_turned(N)) return linear_of_turned(args, scratch);
   if (N > kStreamedRows && I > 0) return linear_blas(N, I, O, x, w, bias, y, O);
   auto body = [&args](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(stream_range)(args, begin, end); };
   parallel_for(O, std::max<int64_t>(4, 32768 / std::max<int64_t>(1, I * N)), std::ref(body));

@@ -9,6 +9,7 @@
 #include "kernels/cpu/linear_plan.h"
 #include "kernels/cpu/packed_bytes.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/dense.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/packed_linear.cc"
@@ -17,6 +18,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/linear_tile-inl.h"
+#include "kernels/cpu/linear_turned-inl.h"
 
 #ifndef REBASED_KERNELS_CPU_PACKED_LINEAR_ARGS
 #define REBASED_KERNELS_CPU_PACKED_LINEAR_ARGS
@@ -29,7 +31,9 @@ struct PackedArgs {
   PackedMatrix w;
   const float* bias;
   float* y;
+  float* turned;   // x, where rows are lanes
   float* widened;  // a thread's weights of some outputs
+  float* sums;     // and their sums
 };
 
 constexpr int64_t kMostOutputs = 4;
@@ -182,6 +186,19 @@ void stream_some(const PackedArgs& a, int64_t begin, int64_t end) {
   }
 }
 
+void turn_range(const PackedArgs& a, int64_t begin, int64_t end) {
+  linear_turned::turn_columns(a.N, a.w.I, a.x, a.turned, begin, end);
+}
+
+void turned_some(const PackedArgs& a, int64_t begin, int64_t end) {
+  for (int64_t o = begin; o < end; o += kTurnedOutputs) {
+    const int64_t count = std::min(kTurnedOutputs, end - o);
+    widen_rows(a.w, o, count, a.widened);
+    linear_turned::some_outputs(a.N, a.w.I, a.w.O, a.turned, count, a.widened, a.bias ? a.bias + o : nullptr, a.y + o,
+                                a.sums);
+  }
+}
+
 }  // namespace
 }  // namespace rebased::kernels::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -192,6 +209,8 @@ namespace {
 
 HWY_EXPORT(stream_one);
 HWY_EXPORT(stream_some);
+HWY_EXPORT(turn_range);
+HWY_EXPORT(turned_some);
 HWY_EXPORT(widen_rows);
 
 int64_t rows_a_block(const PackedMatrix& w) {
@@ -210,6 +229,23 @@ void by_blas(const PackedArgs& a) {
   }
 }
 
+void by_lanes(PackedArgs args, float* scratch) {
+  Scratch memory(scratch);
+  args.turned = memory.take(args.w.I * turned_width(args.N));
+  auto turn = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(turn_range)(args, begin, end); };
+  parallel_for(args.w.I, 256, std::ref(turn));
+  const int64_t weights = round_up(kTurnedOutputs * args.w.I, Scratch::kAlign);
+  const int64_t own = weights + kTurnedOutputs * turned_width(args.N);
+  float* of_threads = memory.take(thread_count() * own);
+  auto body = [&](int64_t begin, int64_t end) {
+    PackedArgs mine = args;
+    mine.widened = of_threads + thread_index() * own;
+    mine.sums = mine.widened + weights;
+    HWY_DYNAMIC_DISPATCH(turned_some)(mine, begin, end);
+  };
+  parallel_for(args.w.O, kTurnedOutputs, std::ref(body));
+}
+
 }  // namespace
 
 void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float* w) noexcept {
@@ -219,6 +255,9 @@ void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float
 int64_t packed_linear_scratch(int64_t N, const PackedMatrix& w) noexcept {
   if (w.packing != Packing::kBF16) return bytes_linear_scratch(N, w.I);
   if (N == 1) return 0;
+  if (is_turned(N)) {
+    return linear_scratch(N, w.I) + thread_count() * round_up(kTurnedOutputs * w.I, Scratch::kAlign);
+  }
   if (N <= kStreamedRows) return Scratch::kAlign + thread_count() * round_up(kMostOutputs * w.I, Scratch::kAlign);
   return Scratch::kAlign + rows_a_block(w) * w.I;
 }
@@ -228,7 +267,8 @@ void packed_linear(int64_t N, const float* x, const PackedMatrix& w, const float
   if (N <= 0 || w.O <= 0) return;
   if (w.packing != Packing::kBF16) return bytes_linear(N, x, w, bias, y, scratch);
   Scratch memory(scratch);
-  PackedArgs args{N, x, w, bias, y, nullptr};
+  PackedArgs args{N, x, w, bias, y, nullptr, nullptr, nullptr};
+  if (is_turned(N)) return by_lanes(args, scratch);
   const int64_t grain = std::max<int64_t>(kMostOutputs, 32768 / std::max<int64_t>(1, w.I * N));
   if (N == 1) {
     auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(stream_one)(args, begin, end); };

@@ -30,10 +30,11 @@ bool multiplies(int64_t rows) {
   const int64_t inputs = 8, outputs = 3;
   const std::vector<float> x(static_cast<size_t>(rows * inputs), 2.0f), w(outputs * inputs, 3.0f), bias(outputs, 1.0f);
   std::vector<float> y(static_cast<size_t>(rows * outputs));
-  rebased::kernels::cpu::linear(rows, inputs, outputs, x.data(), w.data(), bias.data(), y.data());
+  std::vector<float> scratch(static_cast<size_t>(rebased::kernels::cpu::linear_scratch(rows, inputs)));
+  rebased::kernels::cpu::linear(rows, inputs, outputs, x.data(), w.data(), bias.data(), y.data(), scratch.data());
   return y == std::vector<float>(y.size(), 49.0f);
 }
 
 }  // namespace
 
-int main() { return visits_every_index() && refuses_a_wrong_shape() && multiplies(1) && multiplies(64) ? 0 : 1; }
+int main() { return visits_every_index() && refuses_a_wrong_shape() && multiplies(1) && multiplies(65) ? 0 : 1; }
