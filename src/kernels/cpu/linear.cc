@@ -26,8 +26,8 @@ struct LinearArgs {
   const float* w;
   const float* bias;
   float* y;
-  float* turned;  // x, where rows are lanes
-  float* sums;    // and a thread's own scratch
+  const float* turned;  // x, where rows are lanes
+  float* sums;          // and a thread's own scratch
 };
 }  // namespace
 }  // namespace rebased::kernels::cpu
@@ -49,8 +49,8 @@ void stream_range(const LinearArgs& a, int64_t begin, int64_t end) {
   for (; o < end; ++o) all_rows<1>(tile(o));
 }
 
-void turn_range(const LinearArgs& a, int64_t begin, int64_t end) {
-  linear_turned::turn_columns(a.N, a.I, a.x, a.turned, begin, end);
+void turn_range(int64_t N, int64_t I, const float* x, float* turned, int64_t begin, int64_t end) {
+  linear_turned::turn_columns(N, I, x, turned, begin, end);
 }
 
 void turned_range(const LinearArgs& a, int64_t begin, int64_t end) {
@@ -74,11 +74,11 @@ HWY_EXPORT(turned_range);
 
 void linear_of_turned(LinearArgs args, float* scratch) {
   Scratch memory(scratch);
-  args.turned = memory.take(args.I * turned_width(args.N));
+  float* turned = memory.take(args.I * turned_width(args.N));
+  turn_rows(args.N, args.I, args.x, turned);
+  args.turned = turned;
   const int64_t own = kTurnedOutputs * turned_width(args.N);
   float* sums = memory.take(thread_count() * own);
-  auto turn = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(turn_range)(args, begin, end); };
-  parallel_for(args.I, 256, std::ref(turn));
   auto body = [&](int64_t begin, int64_t end) {
     LinearArgs mine = args;
     mine.sums = sums + thread_index() * own;
@@ -88,6 +88,11 @@ void linear_of_turned(LinearArgs args, float* scratch) {
 }
 
 }  // namespace
+
+void turn_rows(int64_t N, int64_t I, const float* x, float* turned) noexcept {
+  auto turn = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(turn_range)(N, I, x, turned, begin, end); };
+  parallel_for(I, 256, std::ref(turn));
+}
 
 int64_t linear_scratch(int64_t N, int64_t I) noexcept {
   if (!is_turned(N)) return 0;

@@ -20,19 +20,10 @@ namespace rebased::kernels::cpu::HWY_NAMESPACE::linear_turned {
 
 using namespace lanes;  // NOLINT
 
-// to[c * ld_to + r] = from[r * ld_from + c], by fours as far as they go.
-inline void turn(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
-  const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
-  lanes::transpose(whole_rows, whole_columns, from, ld_from, to, ld_to);
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = r < whole_rows ? whole_columns : 0; c < columns; ++c) to[c * ld_to + r] = from[r * ld_from + c];
-  }
-}
-
 // Columns [begin, end) of x [N, I] become rows of x_turned [I, turned_width(N)], zeros behind them.
 inline void turn_columns(int64_t N, int64_t I, const float* x, float* x_turned, int64_t begin, int64_t end) {
   const int64_t width = turned_width(N);
-  turn(N, end - begin, x + begin, I, x_turned + begin * width, width);
+  transpose_any(N, end - begin, x + begin, I, x_turned + begin * width, width);
   for (int64_t i = begin; i < end; ++i) std::fill(x_turned + i * width + N, x_turned + (i + 1) * width, 0.0f);
 }
 
@@ -45,7 +36,7 @@ inline void some_outputs(int64_t N, int64_t I, int64_t O, const float* x_turned,
   for (int64_t k = 0; k < count && bias != nullptr; ++k) {
     for (int64_t n = 0; n < width; ++n) sums[k * width + n] += bias[k];
   }
-  turn(count, N, sums, width, y, O);
+  transpose_any(count, N, sums, width, y, O);
 }
 
 }  // namespace rebased::kernels::cpu::HWY_NAMESPACE::linear_turned

@@ -31,9 +31,9 @@ struct PackedArgs {
   PackedMatrix w;
   const float* bias;
   float* y;
-  float* turned;   // x, where rows are lanes
-  float* widened;  // a thread's weights of some outputs
-  float* sums;     // and their sums
+  const float* turned;  // x, where rows are lanes
+  float* widened;       // a thread's weights of some outputs
+  float* sums;          // and their sums
 };
 
 constexpr int64_t kMostOutputs = 4;
@@ -186,10 +186,6 @@ void stream_some(const PackedArgs& a, int64_t begin, int64_t end) {
   }
 }
 
-void turn_range(const PackedArgs& a, int64_t begin, int64_t end) {
-  linear_turned::turn_columns(a.N, a.w.I, a.x, a.turned, begin, end);
-}
-
 void turned_some(const PackedArgs& a, int64_t begin, int64_t end) {
   for (int64_t o = begin; o < end; o += kTurnedOutputs) {
     const int64_t count = std::min(kTurnedOutputs, end - o);
@@ -209,7 +205,6 @@ namespace {
 
 HWY_EXPORT(stream_one);
 HWY_EXPORT(stream_some);
-HWY_EXPORT(turn_range);
 HWY_EXPORT(turned_some);
 HWY_EXPORT(widen_rows);
 
@@ -231,9 +226,9 @@ void by_blas(const PackedArgs& a) {
 
 void by_lanes(PackedArgs args, float* scratch) {
   Scratch memory(scratch);
-  args.turned = memory.take(args.w.I * turned_width(args.N));
-  auto turn = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(turn_range)(args, begin, end); };
-  parallel_for(args.w.I, 256, std::ref(turn));
+  float* turned = memory.take(args.w.I * turned_width(args.N));
+  turn_rows(args.N, args.w.I, args.x, turned);
+  args.turned = turned;
   const int64_t weights = round_up(kTurnedOutputs * args.w.I, Scratch::kAlign);
   const int64_t own = weights + kTurnedOutputs * turned_width(args.N);
   float* of_threads = memory.take(thread_count() * own);

@@ -132,12 +132,8 @@ void load_queries(const Args& a, const Plan& plan, const Rows& rows, const State
 
 // keys[c, s] = k_s[c], zeros behind the last slot.
 void turn_keys(const Args& a, const Slots& slots, float* keys) {
-  const float* k = a.k + slots.first * a.Dk;
-  const int64_t stride = a.Hkv * a.Dk;
-  if (slots.count == kKeys && a.Dk % 4 == 0) return transpose(kKeys, a.Dk, k, stride, keys, kKeys);
-  for (int64_t s = 0; s < kKeys; ++s) {
-    for (int64_t c = 0; c < a.Dk; ++c) keys[c * kKeys + s] = s < slots.count ? k[s * stride + c] : 0.0f;
-  }
+  if (slots.count < kKeys) std::fill_n(keys, a.Dk * kKeys, 0.0f);
+  transpose_any(slots.count, a.Dk, a.k + slots.first * a.Dk, a.Hkv * a.Dk, keys, kKeys);
 }
 
 // A dense copy, zeros where nothing is held, which may be anything. Rows of one head, kilobytes apart, share few sets

@@ -87,23 +87,15 @@ void copy_rows(const Args& a, const Slots& slots, const float* rows, int64_t D, 
   }
 }
 
-// to[D, kKeys] = rows[kKeys, D]^T.
-void turn_rows(const float* rows, int64_t D, int64_t width, float* to) {
-  if (D % 4 == 0) return transpose(kKeys, D, rows, width, to, kKeys);
-  for (int64_t c = 0; c < D; ++c) {
-    for (int64_t s = 0; s < kKeys; ++s) to[c * kKeys + s] = rows[s * width + c];
-  }
-}
-
 // Slots of one (batch, key head). The values lie in dv until they are turned.
 void pack_slots(const Args& a, int64_t b, int64_t key_head, const Workspace& w) {
   for (int64_t s0 = 0; s0 < a.S; s0 += kKeys) {
     const Slots slots = slots_of(a, b, key_head, s0, a.S);
     float *keys = w.keys + s0 * w.key_width, *values = w.dv + s0 * w.value_width;
     copy_rows(a, slots, a.k, a.Dk, keys, w.key_width);
-    turn_rows(keys, a.Dk, w.key_width, w.keys_t + s0 * a.Dk);
+    transpose_any(kKeys, a.Dk, keys, w.key_width, w.keys_t + s0 * a.Dk, kKeys);
     copy_rows(a, slots, a.v, a.Dv, values, w.value_width);
-    turn_rows(values, a.Dv, w.value_width, w.values_t + s0 * a.Dv);
+    transpose_any(kKeys, a.Dv, values, w.value_width, w.values_t + s0 * a.Dv, kKeys);
   }
   std::fill_n(w.dk, w.slots * w.key_width, 0.0f);
   std::fill_n(w.dv, w.slots * w.value_width, 0.0f);

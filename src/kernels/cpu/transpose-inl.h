@@ -66,6 +66,15 @@ inline void transpose(int64_t rows, int64_t columns, const float* from, int64_t 
 }
 #endif
 
+// As transpose with no factor, for any number of rows and columns.
+inline void transpose_any(int64_t rows, int64_t columns, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+  const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
+  transpose(whole_rows, whole_columns, from, ld_from, to, ld_to);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = r < whole_rows ? whole_columns : 0; c < columns; ++c) to[c * ld_to + r] = from[r * ld_from + c];
+  }
+}
+
 }  // namespace rebased::kernels::cpu::HWY_NAMESPACE::lanes
 HWY_AFTER_NAMESPACE();
 
