@@ -75,28 +75,31 @@ inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, 
   transpose(padded(n), (x.Dv + 4) / 4 * 4, w.g, plan.value_ld, w.g_t, plan.ld);
 }
 
-// dq of the packed queries through the state: rows of w.dq.
-inline void query_grad_of_state(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
-  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, w.g_t, plan.ld, w.dphi, plan.ld, w.lines);
-  features_grad(x, n, w.q_t, plan.ld, query_coefficients(x), w.dphi, w.dx_t);
+// to[n, key_ld] = the gradient of packed tokens x_t through a state, of which each token takes row_t[Dv + 1, n].
+inline void grad_of_state(const Problem& x, const Plan& plan, int64_t n, const float* x_t, Coefficients coefficients,
+                          const float* row_t, float* to, const Workspace& w) {
+  float* dphi = plain(x) ? w.dx_t : w.dphi;
+  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, row_t, plan.ld, dphi, plan.ld, w.lines);
+  if (!plain(x)) features_grad(x, n, x_t, plan.ld, coefficients, dphi, w.dx_t);
   clear((plan.key_ld - x.Dk) * plan.ld, w.dx_t + x.Dk * plan.ld);
-  transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, w.dq, plan.key_ld);
+  transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, to, plan.key_ld);
 }
 
 // dk, dv of the packed keys at `slot` through the state's gradient, which w.state holds.
 inline void key_grad_of_state(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
   const float* values = w.v + slot * plan.value_ld;
+  const float* keys = w.k + slot * plan.key_ld;
+  const bool by_rows = plain(x) && !plan.narrow;
+  const float* phi = by_rows ? keys : key_features(x, plan, n, slot, w);
   transpose(padded(n), (x.Dv + 4) / 4 * 4, values, plan.value_ld, w.v_t, plan.ld);
-  const float* phi = key_features(x, plan, n, slot, w);
-  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, w.v_t, plan.ld, w.dphi, plan.ld, w.lines);
-  features_grad(x, n, w.k_t, plan.ld, {}, w.dphi, w.dx_t);
-  clear((plan.key_ld - x.Dk) * plan.ld, w.dx_t + x.Dk * plan.ld);
-  transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, w.dk + slot * plan.key_ld, plan.key_ld);
+  grad_of_state(x, plan, n, w.k_t, {}, w.v_t, w.dk + slot * plan.key_ld, w);
+  float* dv = w.dv + slot * plan.value_ld;
   if (plan.narrow) {
     product<true, false>(x.Dv, padded(n), x.F, w.state, plan.value_ld, phi, plan.ld, w.dv + slot, plan.keys, w.lines);
+  } else if (by_rows) {
+    product<false, false>(n, plan.value_n, x.F, phi, plan.key_ld, w.state, plan.value_ld, dv, plan.value_ld, w.lines);
   } else {
-    product<true, false>(n, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, w.dv + slot * plan.value_ld,
-                         plan.value_ld, w.lines);
+    product<true, false>(n, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, dv, plan.value_ld, w.lines);
   }
 }
 
@@ -265,19 +268,21 @@ inline void state_pass(const Problem& x, const Plan& plan, const Item& item, int
     stream_chunk(x, plan, item, token, {{x.dk, x.Dk}, {x.dv, x.Dv}}, w.lines);
   } else {
     stream_chunk(x, plan, item, token + n,
-                 {{x.q, x.Dk}, {x.k, x.Dk}, {x.v, x.Dv}, {x.d_o, x.Dv}, {x.o, x.Dv}, {x.dq, x.Dk}}, w.lines);
+                 {{x.q, plain(x) ? 0 : x.Dk}, {x.k, x.Dk}, {x.v, x.Dv}, {x.d_o, x.Dv}, {x.o, x.Dv}, {x.dq, x.Dk}},
+                 w.lines);
   }
-  turn_queries(x, plan, item, t, n, w);
+  if (!plain(x)) turn_queries(x, plan, item, t, n, w);
   pack_gradient(x, plan, item, t, n, w);
   fetch_outputs(x, plan, item, t, n, x.dq, x.Dk);
-  query_grad_of_state(x, plan, n, w);
+  grad_of_state(x, plan, n, w.q_t, query_coefficients(x), w.g_t, w.dq, w);
   unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
   if (plan.form == Form::kParallel || t + n == item.end) return;
   pack_keys(x, plan, item, t, n, 0, w);
-  add_to_state(x, plan, n, key_features(x, plan, n, 0, w), w.v, nullptr, w);
+  add_keys_to_state(x, plan, n, 0, w);
 }
 
 inline void add_queries_to_state_grad(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
+  if (plain(x)) return add_plain_to_state(x, plan, n, w.q, w.g, w);
   add_to_state(x, plan, n, query_features(x, plan, n, w), w.g, w.g_t + x.Dv * plan.ld, w);
 }
 
@@ -349,7 +354,7 @@ inline void backward_tiles(const Problem& x, const Plan& plan, const Item& item,
 inline void sum_queries(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
   for (int64_t t = item.begin; t < item.end; t += plan.tile) {
     const int64_t n = std::min(plan.tile, item.end - t);
-    turn_queries(x, plan, item, t, n, w);
+    pack_queries(x, plan, item, t, n, w);
     pack_gradient(x, plan, item, t, n, w);
     add_queries_to_state_grad(x, plan, n, w);
   }

@@ -122,6 +122,23 @@ inline void add_to_state(const Problem& x, const Plan& plan, int64_t n, const fl
   add_row_sums(x.F, padded(n), phi, plan.ld, last, w.state + x.Dv, plan.value_ld);
 }
 
+// As add_to_state with features by rows, phi[n, key_ld].
+inline void add_plain_to_state(const Problem& x, const Plan& plan, int64_t n, const float* phi, const float* rows,
+                               const Workspace& w) {
+  product<true, true>(x.F, plan.value_n, n, phi, plan.key_ld, rows, plan.value_ld, w.state, plan.value_ld, w.lines);
+  if (plan.value_n > x.Dv) return;
+  float* sums = w.phi;
+  clear(plan.key_ld, sums);
+  add_weighted_rows(n, plan.key_ld, phi, plan.key_ld, rows + x.Dv, plan.value_ld, sums);
+  for (int64_t f = 0; f < x.F; ++f) w.state[f * plan.value_ld + x.Dv] += sums[f];
+}
+
+inline void add_keys_to_state(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
+  const float* values = w.v + slot * plan.value_ld;
+  if (plain(x)) return add_plain_to_state(x, plan, n, w.k + slot * plan.key_ld, values, w);
+  add_to_state(x, plan, n, key_features(x, plan, n, slot, w), values, nullptr, w);
+}
+
 // scores[j, i] for keys [0, n_keys) x queries [first, columns); column sums to den.
 inline void scores_of_keys(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
                            const float* keys, const Workspace& w, int64_t row) {
@@ -236,7 +253,7 @@ inline void forward_chunk(const Problem& x, const Plan& plan, const Item& item, 
   attend_tile(x, plan, n, n, 0, true, w);
   finish_queries(x, plan, item, t, n, w);
   if (t + n == item.end && (x.sT == nullptr || item.end < x.T)) return;
-  add_to_state(x, plan, n, key_features(x, plan, n, 0, w), w.v, nullptr, w);
+  add_keys_to_state(x, plan, n, 0, w);
 }
 
 // Every query tile against every key tile up to its own; the state, when there is one, through the features.
@@ -253,7 +270,7 @@ inline void forward_tiles(const Problem& x, const Plan& plan, const Item& item, 
   }
   for (int64_t t = 0; x.sT != nullptr && t < x.T; t += plan.tile) {
     const int64_t n = std::min(plan.tile, x.T - t);
-    add_to_state(x, plan, n, key_features(x, plan, n, t, w), w.v + t * plan.value_ld, nullptr, w);
+    add_keys_to_state(x, plan, n, t, w);
   }
 }
 
@@ -262,7 +279,7 @@ inline void sum_keys(const Problem& x, const Plan& plan, const Item& item, const
   for (int64_t t = item.begin; t < item.end; t += plan.tile) {
     const int64_t n = std::min(plan.tile, item.end - t);
     pack_keys(x, plan, item, t, n, 0, w);
-    add_to_state(x, plan, n, key_features(x, plan, n, 0, w), w.v, nullptr, w);
+    add_keys_to_state(x, plan, n, 0, w);
   }
 }
 
