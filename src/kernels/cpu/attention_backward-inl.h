@@ -14,14 +14,24 @@ HWY_BEFORE_NAMESPACE();
 namespace rebased::kernels::cpu::attention {
 namespace HWY_NAMESPACE {
 
-inline float dot_rows(int64_t n, const float* x, const float* y) {
+// sums[i] = x[i, 0..n) . y[i, 0..n) for up to four rows.
+inline void dot_rows(int64_t rows, int64_t n, const float* x, const float* y, int64_t stride, float* sums) {
   const Lanes d;
-  Vec sum = hn::Zero(d);
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) sum = hn::MulAdd(hn::LoadU(d, x + i), hn::LoadU(d, y + i), sum);
-  float total = hn::GetLane(hn::SumOfLanes(d, sum));
-  for (; i < n; ++i) total += x[i] * y[i];
-  return total;
+  const int64_t whole = n / kLanes * kLanes;
+  const auto row = [&](int64_t r) {
+    const int64_t at = std::min(r, rows - 1) * stride;
+    Vec sum = hn::Zero(d);
+    for (int64_t i = 0; i < whole; i += kLanes) {
+      sum = hn::MulAdd(hn::LoadU(d, x + at + i), hn::LoadU(d, y + at + i), sum);
+    }
+    return sum;
+  };
+  float all[4];
+  sums_of_lanes(d, row(0), row(1), row(2), row(3), all);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = whole; i < n; ++i) all[r] += x[r * stride + i] * y[r * stride + i];
+    sums[r] = all[r];
+  }
 }
 
 // Narrow: u g over time with dz in row Dv, the outputs over time; by rows only where a state takes them up.
@@ -55,21 +65,29 @@ inline void pack_gradient_narrow(const Problem& x, const Plan& plan, const Item&
   transpose(plan.value_ld, padded(n), w.g_t, plan.ld, w.g, plan.value_ld);
 }
 
-// u g by rows with dz in column Dv, and its transpose.
-inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
+// dz = -u d_o . o of up to four tokens from `token` on, with u in `u`.
+inline void normaliser_grad(const Problem& x, int64_t n, int64_t token, const float* u, float* dz) {
+  dot_rows(n, x.Dv, x.d_o + token * x.Dv, x.o + token * x.Dv, x.H * x.Dv, dz);
+  for (int64_t i = 0; i < n; ++i) dz[i] *= -u[i];
+}
+
+// u g by rows with dz in column Dv, and its transpose. dz is kept in w.dz, or is there already.
+inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool kept,
                           const Workspace& w) {
   if (plan.narrow) return pack_gradient_narrow(x, plan, item, t, n, w);
   const Ahead g_ahead = ahead_of(x, plan, item, t, n, x.d_o, x.Dv), o_ahead = ahead_of(x, plan, item, t, n, x.o, x.Dv);
-  for (int64_t i = 0; i < n; ++i) {
-    const int64_t token = token_at(x, item, t) + i * x.H;
-    float* row = w.g + i * plan.value_ld;
-    for (int64_t e = 0; e < x.Dv; e += kPad) {
-      hwy::Prefetch(g_ahead.from + i * g_ahead.stride + e);
-      if (x.normalize) hwy::Prefetch(o_ahead.from + i * o_ahead.stride + e);
+  const bool reads_o = x.normalize && !kept;
+  for (int64_t i = 0; i < n; i += 4) {
+    const int64_t rows = std::min<int64_t>(4, n - i), token = token_at(x, item, t + i);
+    fetch_rows(rows, x.Dv, {g_ahead.from + i * g_ahead.stride, g_ahead.stride});
+    if (reads_o) fetch_rows(rows, x.Dv, {o_ahead.from + i * o_ahead.stride, o_ahead.stride});
+    float u[4] = {1, 1, 1, 1}, *dz = w.dz + t + i;
+    for (int64_t r = 0; x.normalize && r < rows; ++r) u[r] = 1 / (x.z[token + r * x.H] + x.eps);
+    if (reads_o) normaliser_grad(x, rows, token, u, dz);
+    for (int64_t r = 0; r < rows; ++r) {
+      pack_row(x.Dv, x.d_o + (token + r * x.H) * x.Dv, u[r], x.normalize ? dz[r] : 0, w.g + (i + r) * plan.value_ld,
+               plan.value_ld);
     }
-    const float u = x.normalize ? 1 / (x.z[token] + x.eps) : 1;
-    const float dz = x.normalize ? -u * dot_rows(x.Dv, x.d_o + token * x.Dv, x.o + token * x.Dv) : 0;
-    pack_row(x.Dv, x.d_o + token * x.Dv, u, dz, row, plan.value_ld);
   }
   clear((padded(n) - n) * plan.value_ld, w.g + n * plan.value_ld);
   transpose(padded(n), (x.Dv + 4) / 4 * 4, w.g, plan.value_ld, w.g_t, plan.ld);
@@ -272,7 +290,7 @@ inline void state_pass(const Problem& x, const Plan& plan, const Item& item, int
                  w.lines);
   }
   if (!plain(x)) turn_queries(x, plan, item, t, n, w);
-  pack_gradient(x, plan, item, t, n, w);
+  pack_gradient(x, plan, item, t, n, false, w);
   fetch_outputs(x, plan, item, t, n, x.dq, x.Dk);
   grad_of_state(x, plan, n, w.q_t, query_coefficients(x), w.g_t, w.dq, w);
   unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
@@ -290,7 +308,7 @@ inline void add_queries_to_state_grad(const Problem& x, const Plan& plan, int64_
 inline void begin_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool continued,
                           const Workspace& w) {
   pack_queries(x, plan, item, t, n, w);
-  pack_gradient(x, plan, item, t, n, w);
+  pack_gradient(x, plan, item, t, n, continued, w);
   if (continued) {
     const float* dq = x.dq + token_at(x, item, t) * x.Dk;
     pack_rows(n, x.Dk, dq, x.H * x.Dk, 1, 0, w.dq, plan.key_ld, {dq, x.H * x.Dk});
@@ -310,10 +328,17 @@ inline void backward_chunk(const Problem& x, const Plan& plan, const Item& item,
   const bool wanted = x.d_s0 != nullptr || x.d_z0 != nullptr;
   const int64_t n = std::min(plan.tile, item.end - t);
   const bool last = t + n == x.T && x.d_sT == nullptr && x.d_zT == nullptr;
-  stream_chunk(
-      x, plan, item, item.batch * x.T + (t == item.begin ? x.T : t - plan.tile),
-      {{x.q, x.Dk}, {x.k, x.Dk}, {x.v, x.Dv}, {x.d_o, x.Dv}, {x.o, x.Dv}, {x.dq, x.Dk}, {x.dk, x.Dk}, {x.dv, x.Dv}},
-      w.lines);
+  const bool o_again = plan.narrow || !continued || t == item.begin;  // the next chunk's outputs
+  stream_chunk(x, plan, item, item.batch * x.T + (t == item.begin ? x.T : t - plan.tile),
+               {{x.q, x.Dk},
+                {x.k, x.Dk},
+                {x.v, x.Dv},
+                {x.d_o, x.Dv},
+                {x.o, o_again ? x.Dv : 0},
+                {x.dq, x.Dk},
+                {x.dk, x.Dk},
+                {x.dv, x.Dv}},
+               w.lines);
   begin_queries(x, plan, item, t, n, continued, w);
   pack_keys(x, plan, item, t, n, 0, w);
   fetch_outputs(x, plan, item, t, n, x.dk, x.Dk);
@@ -355,7 +380,7 @@ inline void sum_queries(const Problem& x, const Plan& plan, const Item& item, co
   for (int64_t t = item.begin; t < item.end; t += plan.tile) {
     const int64_t n = std::min(plan.tile, item.end - t);
     pack_queries(x, plan, item, t, n, w);
-    pack_gradient(x, plan, item, t, n, w);
+    pack_gradient(x, plan, item, t, n, false, w);
     add_queries_to_state_grad(x, plan, n, w);
   }
 }

@@ -41,6 +41,7 @@ void carve_backward(const Problem& x, const Plan& plan, Carver& carver, Workspac
   w.v_t = carver.take(plan.value_ld * plan.ld);
   w.g = carver.take(plan.ld * plan.value_ld);
   w.g_t = carver.take(plan.value_ld * plan.ld);
+  w.dz = carver.take(plan.narrow ? 0 : plan.group * x.T);
   w.o_t = carver.take(plan.narrow ? plan.value_ld * plan.ld : 0);
   w.slopes = carver.take(plan.tile * plan.ld);
   w.dq = carver.take(plan.ld * plan.key_ld);

@@ -72,6 +72,7 @@ struct Workspace {
   float* phi;           // [F, ld]
   float* state;         // [heads of an item, F, value_ld]
   float *g, *g_t;       // [ld, value_ld] u g with dz in column Dv; [value_ld, ld]
+  float* dz;            // [heads of an item, T] gradient of the normalisers, kept from the pass over states; not narrow
   float* o_t;           // [value_ld, ld], narrow only
   float* slopes;        // [tile, ld] gradient of the scores
   float *dq, *dk, *dv;  // [ld, key_ld]; [keys, key_ld]; [keys, value_ld] or [Dv, keys] when narrow

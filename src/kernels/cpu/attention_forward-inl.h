@@ -291,6 +291,7 @@ HWY_INLINE void for_each_head(const Problem& x, const Plan& plan, const Item& it
     const Item head{item.batch, item.head + h, item.begin, item.end, item.heads - h};
     Workspace w = shared;
     w.state += h * plan.state_floats;
+    if (w.dz != nullptr) w.dz += h * x.T;
     place_values(x, plan, head, w);
     body(head, w);
   }
