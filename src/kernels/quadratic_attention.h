@@ -29,9 +29,13 @@ inline constexpr int64_t kMaxKeyDim = 64;
 //   z[t] = sum_s A[t,s] (+ the initial state's part);  o[t] = sum_s A[t,s] v_s / (z[t] + eps), or the bare sum when
 //   normalize is false.
 // All arrays dense row-major. Source: core.md section 6 of the design notes; arXiv:2402.10644 section 4.
+// With `queries`, only those tokens ask: q, o and z, and the gradients of q and o, then have N rows in place of T. They
+// take the parallel form, and no state.
 template <class Real>
 struct QuadraticAttentionArgs {
   int64_t B = 0, T = 0, H = 0, Dk = 0, Dv = 0;  // Dk <= kMaxKeyDim
+  int64_t N = 0;                                // with
+  const int64_t* queries = nullptr;             // [B, N]: tokens, ascending in a row; null: all of them
   const Real* q = nullptr;                      // [B, T, H, Dk]
   const Real* k = nullptr;                      // [B, T, H, Dk]
   const Real* v = nullptr;                      // [B, T, H, Dv]
@@ -79,6 +83,8 @@ void quadratic_attention_grad(const QuadraticAttentionGradArgs<double>& args) no
 // measured: the chunked form reaches that much less of the machine. The gradient of the recurrent form runs in chunks.
 namespace cpu {
 Form choose_form(const QuadraticAttentionArgs<float>& args) noexcept;  // what kAuto becomes
+// Whether N queries as pairs with all T keys cost fewer operations than all T queries in the form that kAuto takes.
+bool prefers_few_queries(const QuadraticAttentionArgs<float>& all, int64_t N) noexcept;
 int64_t quadratic_attention_scratch(const QuadraticAttentionArgs<float>& args) noexcept;
 int64_t quadratic_attention_grad_scratch(const QuadraticAttentionGradArgs<float>& args) noexcept;
 void quadratic_attention(const QuadraticAttentionArgs<float>& args) noexcept;

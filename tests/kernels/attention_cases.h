@@ -22,13 +22,17 @@ struct Case {
   bool normalize = true, states = false;
   Form form = Form::kAuto;
   int64_t chunk = 0;
+  std::vector<int64_t> queries{};  // [B, N] of a quadratic attention; empty: every token asks
+
+  int64_t query_rows() const { return (queries.empty() ? B * T : static_cast<int64_t>(queries.size())) * H; }
 
   std::string str() const {
     return "B" + std::to_string(B) + " T" + std::to_string(T) + " H" + std::to_string(H) + " Dk" + std::to_string(Dk) +
            " Dv" + std::to_string(Dv) + " kernel " + std::to_string(kernel.a) + "," + std::to_string(kernel.b) + "," +
            std::to_string(kernel.c) + " scale " + std::to_string(scale) + " eps " + std::to_string(eps) +
            (normalize ? " normalized" : "") + (states ? " states" : "") + " form " +
-           std::to_string(static_cast<int>(form)) + " chunk " + std::to_string(chunk);
+           std::to_string(static_cast<int>(form)) + " chunk " + std::to_string(chunk) +
+           (queries.empty() ? "" : " queries " + std::to_string(queries.size()));
   }
 };
 
@@ -68,6 +72,9 @@ struct Quadratic {
   static void set_own(const Case& c, Args<Real>& args) {
     args.Dk = c.Dk;
     args.kernel = c.kernel;
+    if (c.queries.empty()) return;
+    args.N = static_cast<int64_t>(c.queries.size()) / c.B;
+    args.queries = c.queries.data();
   }
   static void reference(const Args<double>& args) { reference::quadratic_attention(args); }
   static void reference_grad(const GradArgs<double>& args) { reference::quadratic_attention_grad(args); }
@@ -112,11 +119,11 @@ Inputs random_inputs(const Case& c, uint64_t seed) {
   Rng rng(seed);
   const int64_t rows = c.B * c.T * c.H, states = c.B * c.H * Op::features(c);
   Inputs in;
-  in.q = random_values(rows * c.Dk, rng);
+  in.q = random_values(c.query_rows() * c.Dk, rng);
   in.k = random_values(rows * c.Dk, rng);
   if (std::is_same_v<Op, Linear> && c.normalize) in.q = absolute(in.q), in.k = absolute(in.k);
   in.v = random_values(rows * c.Dv, rng);
-  in.d_o = random_values(rows * c.Dv, rng);
+  in.d_o = random_values(c.query_rows() * c.Dv, rng);
   if (!c.states) return in;
   Case before = c;
   before.T = 3, before.states = false;
@@ -156,12 +163,12 @@ typename Op::template Args<Real> make_args(const Case& c, const Inputs& in) {
 
 template <class Op>
 Outputs sized_outputs(const Case& c) {
-  const auto rows = static_cast<size_t>(c.B * c.T * c.H), Dk = static_cast<size_t>(c.Dk),
-             Dv = static_cast<size_t>(c.Dv);
+  const auto rows = static_cast<size_t>(c.B * c.T * c.H), asked = static_cast<size_t>(c.query_rows()),
+             Dk = static_cast<size_t>(c.Dk), Dv = static_cast<size_t>(c.Dv);
   const auto states = static_cast<size_t>(c.states ? c.B * c.H * Op::features(c) : 0);
   auto of = [](size_t n) { return Values(n); };
-  return {of(rows * Dv), of(rows),      of(states * Dv), of(states), of(rows * Dk),
-          of(rows * Dk), of(rows * Dv), of(states * Dv), of(states)};
+  return {of(asked * Dv), of(asked),     of(states * Dv), of(states), of(asked * Dk),
+          of(rows * Dk),  of(rows * Dv), of(states * Dv), of(states)};
 }
 
 template <class Args>

@@ -1,5 +1,9 @@
 #include "kernels/quadratic_attention.h"
 
+#include <algorithm>
+#include <numeric>
+#include <random>
+
 #include "hwy/targets.h"
 #include "kernels/attention_cases.h"
 
@@ -226,6 +230,109 @@ TEST(QuadraticAttentionCpu, SplittingAtAnyTokenChangesNothing) {
       for (size_t i = 0; i < want.sT.size(); ++i) ASSERT_NEAR(tail.sT[i], want.sT[i], bound.sT[i]) << "split " << t;
     }
   }
+}
+
+// N of T tokens of each row, ascending, not the same ones in every row.
+std::vector<int64_t> some_tokens(int64_t B, int64_t T, int64_t N, uint64_t seed) {
+  Rng rng(seed);
+  std::vector<int64_t> tokens;
+  for (int64_t b = 0; b < B; ++b) {
+    std::vector<int64_t> all(static_cast<size_t>(T)), some;
+    std::iota(all.begin(), all.end(), 0);
+    std::sample(all.begin(), all.end(), std::back_inserter(some), N, std::mt19937(static_cast<uint32_t>(rng.next())));
+    tokens.insert(tokens.end(), some.begin(), some.end());
+  }
+  return tokens;
+}
+
+TEST(QuadraticAttentionReference, AFewQueriesGetTheOutputsOfThoseTokens) {
+  Case c{.B = 2, .T = 7, .H = 3, .Dk = 3, .Dv = 2, .scale = 0.6};
+  const Inputs all = random_inputs<Quadratic>(c, 41);
+  const Outputs whole = run_reference<Quadratic>(c, all);
+  c.queries = {1, 4, 6, 0, 1, 5};
+  Inputs few = random_inputs<Quadratic>(c, 43);
+  few.k = all.k, few.v = all.v;
+  const auto take = [&](const Values& from, size_t width) {
+    Values some;
+    for (size_t i = 0; i < c.queries.size(); ++i) {
+      const size_t row = (i / 3 * 7 + static_cast<size_t>(c.queries[i])) * width;
+      some.insert(some.end(), from.begin() + static_cast<long>(row), from.begin() + static_cast<long>(row + width));
+    }
+    return some;
+  };
+  few.q = take(all.q, 9);
+  const Outputs some = run_reference<Quadratic>(c, few);
+  EXPECT_EQ(some.o, take(whole.o, 6));
+  EXPECT_EQ(some.z, take(whole.z, 3));
+}
+
+TEST(QuadraticAttentionReference, GradientOfAFewQueriesIsThatOfAllWithTheOthersUnasked) {
+  Case c{.B = 2, .T = 7, .H = 1, .Dk = 3, .Dv = 2, .kernel = kBased, .scale = 0.6, .eps = 20};
+  Inputs all = random_inputs<Quadratic>(c, 47);
+  Case some = c;
+  some.queries = {2, 3, 6, 0, 4, 6};
+  Inputs few = all;
+  few.q.clear(), few.d_o.clear();
+  const Values d_o = all.d_o;
+  std::fill(all.d_o.begin(), all.d_o.end(), 0.0);
+  for (size_t i = 0; i < some.queries.size(); ++i) {
+    const auto row = static_cast<long>(i / 3 * 7) + some.queries[i];
+    few.q.insert(few.q.end(), all.q.begin() + row * 3, all.q.begin() + row * 3 + 3);
+    few.d_o.insert(few.d_o.end(), d_o.begin() + row * 2, d_o.begin() + row * 2 + 2);
+    std::copy_n(d_o.begin() + row * 2, 2, all.d_o.begin() + row * 2);
+  }
+  const Outputs want = run_reference<Quadratic>(c, all), got = run_reference<Quadratic>(some, few);
+  EXPECT_EQ(got.dk, want.dk);
+  EXPECT_EQ(got.dv, want.dv);
+  for (size_t i = 0; i < some.queries.size(); ++i) {
+    const size_t row = i / 3 * 7 + static_cast<size_t>(some.queries[i]);
+    for (size_t j = 0; j < 3; ++j) EXPECT_EQ(got.dq[3 * i + j], want.dq[3 * row + j]);
+  }
+}
+
+void sweep_few_queries(std::initializer_list<int64_t> Ts, std::initializer_list<int64_t> Dvs) {
+  int turn = 0;
+  for (const int64_t T : Ts) {
+    for (const int64_t N : {int64_t{1}, T / 4, T / 2, T - 1, T}) {
+      for (const int64_t Dv : Dvs) {
+        if (N < 1) continue;
+        Case c = turned(T, turn % 2 == 0 ? 16 : 5, Dv, turn);
+        c.states = false;
+        c.queries = some_tokens(c.B, T, N, static_cast<uint64_t>(++turn));
+        check_forms<Quadratic>(c, static_cast<uint64_t>(turn), {Form::kAuto, Form::kParallel});
+        if (::testing::Test::HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(QuadraticAttentionCpu, AFewQueriesMatchReference) {
+  for (const int threads : {1, 2, 3}) {
+    const ThreadCount scope(threads);
+    sweep_few_queries({1, 2, 17, 48, 64, 65, 130, 257}, {1, 2, 5, 8, 16, 21, 64});
+  }
+}
+
+TEST(QuadraticAttentionCpu, AFewQueriesMatchReferenceOnEveryInstructionSet) {
+  const ThreadCount one(1);
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    sweep_few_queries({17, 130}, {5, 21, 64});
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+TEST(QuadraticAttentionCpu, PrefersAFewQueriesByCost) {
+  QuadraticAttentionArgs<float> args;
+  args.B = 1, args.T = 256, args.H = 12, args.Dk = 16, args.Dv = 5;
+  EXPECT_TRUE(cpu::prefers_few_queries(args, 64));
+  EXPECT_FALSE(cpu::prefers_few_queries(args, 250));
+  args.T = 65536;
+  EXPECT_TRUE(cpu::prefers_few_queries(args, 16));
+  EXPECT_FALSE(cpu::prefers_few_queries(args, 4096));
 }
 
 TEST(QuadraticAttentionCpu, RowsThatSeeNothingAreZeroWithFiniteGradients) {

@@ -38,7 +38,7 @@ inline void dot_rows(int64_t rows, int64_t n, const float* x, const float* y, in
 inline void pack_gradient_narrow(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
                                  const Workspace& w) {
   const Lanes d;
-  const int64_t first = token_at(x, item, t), stride = x.H * x.Dv;
+  const int64_t first = query_at(x, item, t), stride = x.H * x.Dv;
   float* dz = w.g_t + x.Dv * plan.ld;
   pack_columns(n, x.Dv, x.d_o + first * x.Dv, stride, w.g_t, plan.ld);
   if (x.normalize) {
@@ -75,10 +75,11 @@ inline void normaliser_grad(const Problem& x, int64_t n, int64_t token, const fl
 inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool kept,
                           const Workspace& w) {
   if (plan.narrow) return pack_gradient_narrow(x, plan, item, t, n, w);
-  const Ahead g_ahead = ahead_of(x, plan, item, t, n, x.d_o, x.Dv), o_ahead = ahead_of(x, plan, item, t, n, x.o, x.Dv);
+  const Ahead g_ahead = ahead_of(x, plan, item, x.N, t, n, {x.d_o, x.Dv}),
+              o_ahead = ahead_of(x, plan, item, x.N, t, n, {x.o, x.Dv});
   const bool reads_o = x.normalize && !kept;
   for (int64_t i = 0; i < n; i += 4) {
-    const int64_t rows = std::min<int64_t>(4, n - i), token = token_at(x, item, t + i);
+    const int64_t rows = std::min<int64_t>(4, n - i), token = query_at(x, item, t + i);
     fetch_rows(rows, x.Dv, {g_ahead.from + i * g_ahead.stride, g_ahead.stride});
     if (reads_o) fetch_rows(rows, x.Dv, {o_ahead.from + i * o_ahead.stride, o_ahead.stride});
     float u[4] = {1, 1, 1, 1}, *dz = w.dz + t + i;
@@ -181,25 +182,25 @@ inline void narrow_value_grad(const Problem& x, const Plan& plan, int64_t n_keys
   }
 }
 
-// Scores and dA of a row block to weights and slopes W; both 0 where a query precedes its key.
+// Scores and dA of a row block, keys from slot `key` on, to weights and slopes W; both 0 where a query precedes its
+// key.
 inline void slope_scores(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
-                         int64_t row, bool diagonal, const Workspace& w) {
+                         int64_t row, int64_t key, bool diagonal, const Workspace& w) {
   const Lanes d;
-  const Vec a = hn::Set(d, x.a), b = hn::Set(d, x.b), c = hn::Set(d, x.c), zero = hn::Zero(d);
+  const Vec a = hn::Set(d, x.a), b = hn::Set(d, x.b), c = hn::Set(d, x.c);
   for (int64_t i = first; i < columns; i += kLanes) {
     float* score = w.scores + row * plan.ld + i;
     float* slope = w.slopes + row * plan.ld + i;
-    const bool masked = diagonal && i < row + n_keys - 1;
-    Vec lead = hn::Iota(d, static_cast<float>(i - row));
+    const Vec token = hn::LoadU(d, w.tokens + i);
+    const bool masked = diagonal && hn::GetLane(token) < static_cast<float>(key + n_keys - 1);
     for (int64_t j = 0; j < n_keys; ++j, score += plan.ld, slope += plan.ld) {
       const Vec s = hn::LoadU(d, score), cs = hn::Mul(c, s);
       Vec weight = hn::MulAdd(hn::Add(cs, b), s, a);
       Vec grad = hn::Mul(hn::Add(hn::Add(cs, cs), b), hn::LoadU(d, slope));
       if (masked) {
-        const auto seen = hn::Ge(lead, zero);
+        const auto seen = hn::Ge(token, hn::Set(d, static_cast<float>(key + j)));
         weight = hn::IfThenElseZero(seen, weight);
         grad = hn::IfThenElseZero(seen, grad);
-        lead = hn::Sub(lead, hn::Set(d, 1));
       }
       hn::StoreU(weight, d, score);
       hn::StoreU(grad, d, slope);
@@ -219,7 +220,7 @@ inline void pair_block(const Problem& x, const Plan& plan, int64_t n_keys, int64
     product<false, false>(n_keys, columns - first, x.Dv + 1, values, plan.value_ld, w.g_t + first, plan.ld,
                           slopes + first, plan.ld);
   }
-  slope_scores(x, plan, n_keys, first, columns, row, diagonal, w);
+  slope_scores(x, plan, n_keys, first, columns, row, slot + row, diagonal, w);
 }
 
 // dk and dv of the same block from all queries that see it.
@@ -254,12 +255,13 @@ inline void tile_grad(const Problem& x, const Plan& plan, int64_t queries, int64
     return;
   }
   for (int64_t j = 0; j < n_keys; j += kPad) {
-    const int64_t rows = std::min(kPad, n_keys - j);
-    pair_block(x, plan, rows, j, columns, j, slot, true, w);
-    add_key_grad(x, plan, rows, j, queries, j, slot, w);
+    const int64_t rows = std::min(kPad, n_keys - j), first = first_to_see(w, queries, slot + j);
+    pair_block(x, plan, rows, first, columns, j, slot, true, w);
+    add_key_grad(x, plan, rows, first, queries, j, slot, w);
   }
   for (int64_t i = 0; i < queries; i += kPad) {
-    add_query_grad(plan, i, std::min(kPad, queries - i), std::min(i + kPad, n_keys), slot, w);
+    const int64_t n = std::min(kPad, queries - i);
+    add_query_grad(plan, i, n, keys_seen(w, i + n - 1, slot, n_keys), slot, w);
   }
 }
 
@@ -293,7 +295,7 @@ inline void state_pass(const Problem& x, const Plan& plan, const Item& item, int
   pack_gradient(x, plan, item, t, n, false, w);
   fetch_outputs(x, plan, item, t, n, x.dq, x.Dk);
   grad_of_state(x, plan, n, w.q_t, query_coefficients(x), w.g_t, w.dq, w);
-  unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
+  unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + query_at(x, item, t) * x.Dk, x.H * x.Dk);
   if (plan.form == Form::kParallel || t + n == item.end) return;
   pack_keys(x, plan, item, t, n, 0, w);
   add_keys_to_state(x, plan, n, 0, w);
@@ -310,7 +312,7 @@ inline void begin_queries(const Problem& x, const Plan& plan, const Item& item, 
   pack_queries(x, plan, item, t, n, w);
   pack_gradient(x, plan, item, t, n, continued, w);
   if (continued) {
-    const float* dq = x.dq + token_at(x, item, t) * x.Dk;
+    const float* dq = x.dq + query_at(x, item, t) * x.Dk;
     pack_rows(n, x.Dk, dq, x.H * x.Dk, 1, 0, w.dq, plan.key_ld, {dq, x.H * x.Dk});
   } else {
     clear(padded(n) * plan.key_ld, w.dq);
@@ -319,7 +321,7 @@ inline void begin_queries(const Problem& x, const Plan& plan, const Item& item, 
 
 inline void finish_query_grad(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
                               const Workspace& w) {
-  unpack_rows(n, x.Dk, w.dq, plan.key_ld, x.scale, x.dq + token_at(x, item, t) * x.Dk, x.H * x.Dk);
+  unpack_rows(n, x.Dk, w.dq, plan.key_ld, x.scale, x.dq + query_at(x, item, t) * x.Dk, x.H * x.Dk);
 }
 
 // The chunk at t; w.state holds the gradient of the state after it and is left with that of the state before it.
@@ -364,12 +366,14 @@ inline void backward_tiles(const Problem& x, const Plan& plan, const Item& item,
       key_grad_of_state(x, plan, n, t, w);
     }
   }
-  for (int64_t t = 0; t < x.T; t += plan.tile) {
-    const int64_t n = std::min(plan.tile, x.T - t);
-    begin_queries(x, plan, item, t, n, x.s0 != nullptr, w);
-    for (int64_t s = 0; s < t; s += plan.tile) tile_grad(x, plan, n, plan.tile, s, false, w);
-    tile_grad(x, plan, n, n, t, true, w);
-    finish_query_grad(x, plan, item, t, n, w);
+  for (int64_t i = 0; i < x.N; i += plan.tile) {
+    const int64_t n = std::min(plan.tile, x.N - i);
+    number_queries(x, item, i, n, w);
+    begin_queries(x, plan, item, i, n, x.s0 != nullptr, w);
+    for_key_tiles(plan, n, w, [&](int64_t s, int64_t keys, bool diagonal) HWY_ATTR {
+      tile_grad(x, plan, n, keys, s, diagonal, w);
+    });
+    finish_query_grad(x, plan, item, i, n, w);
     if (x.d_s0 != nullptr || x.d_z0 != nullptr) add_queries_to_state_grad(x, plan, n, w);
   }
   for (int64_t t = 0; t < x.T; t += plan.tile) store_key_grad(x, plan, item, t, std::min(plan.tile, x.T - t), t, w);
@@ -413,6 +417,7 @@ inline void backward_item(const Problem& x, const Plan& plan, const Item& item, 
     for_each_head(x, plan, item, w,
                   [&](const Item& head, const Workspace& own) { backward_tiles(x, plan, head, own); });
   } else {
+    number_chunk(plan, w);
     backward_chunks(x, plan, item, continued, w);
   }
   if (item.begin == 0 && (x.d_s0 != nullptr || x.d_z0 != nullptr)) store_states(x, plan, item, w, x.d_s0, x.d_z0);

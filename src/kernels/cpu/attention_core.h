@@ -12,7 +12,9 @@ namespace rebased::kernels::cpu::attention {
 // Forward and gradient arguments of both kernels in one shape; names as in kernels/quadratic_attention.h.
 struct Problem {
   int64_t B = 0, T = 0, H = 0, Dk = 0, Dv = 0;
-  int64_t F = 0;  // rows of the state
+  int64_t N = 0;                     // queries a row: T, or fewer with
+  const int64_t* queries = nullptr;  // [B, N]
+  int64_t F = 0;                     // rows of the state
   const float *q = nullptr, *k = nullptr, *v = nullptr;
   float a = 0, b = 1, c = 0;                                // similarity a + b x + c x^2
   bool constant = false, linear = true, quadratic = false;  // which monomials the state holds
@@ -55,6 +57,7 @@ struct Plan {
 };
 
 Form choose_form(const Problem& problem) noexcept;
+bool prefers_few_queries(const Problem& problem, int64_t N) noexcept;
 Plan make_plan(const Problem& problem, bool backward) noexcept;
 int64_t scratch_floats(const Problem& problem, bool backward) noexcept;
 void forward(const Problem& problem) noexcept;
@@ -63,6 +66,7 @@ void backward(const Problem& problem) noexcept;
 // A thread's buffers, all kPad-aligned; those of the backward pass are null in a forward one.
 struct Workspace {
   float *q, *q_t;       // [ld, key_ld] scaled queries; [key_ld, ld]
+  float* tokens;        // [ld] which token each packed query is, counted like the slots of the packed keys
   float *k, *k_t;       // [keys, key_ld]; [key_ld, ld] of one tile
   float *v, *v_t;       // [keys, value_ld] with 1 in column Dv; [value_ld, ld] of one tile
   const float* values;  // v itself, or the caller's values where they are only read one by one (set for each item)

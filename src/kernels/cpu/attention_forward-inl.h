@@ -19,25 +19,29 @@ namespace HWY_NAMESPACE {
 inline int64_t token_at(const Problem& x, const Item& item, int64_t t) {
   return (item.batch * x.T + t) * x.H + item.head;
 }
+inline int64_t query_at(const Problem& x, const Item& item, int64_t i) {
+  return (item.batch * x.N + i) * x.H + item.head;
+}
 inline int64_t state_at(const Problem& x, const Item& item) { return (item.batch * x.H + item.head) * x.F; }
 
-// What packing tokens [t, t + n) of x [B, T, H, D] fetches: these where a stream runs ahead, else the next head of the
-// group, eight tokens on, or for short sequences the next batch row, of which every head takes its share in order of
-// address.
-inline Ahead ahead_of(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, const float* base,
-                      int64_t D) {
-  const Ahead here{base + token_at(x, item, t) * D, x.H * D};
-  if (plan.streamed) return here;
-  if (item.heads > 1) return {here.from + D, here.stride};
-  if (x.T > 2 * kTile) return {here.from + (t + n + 8 <= x.T ? 8 * x.H * D : 0), here.stride};
-  if (item.batch + 1 == x.B) return here;
-  return {base + ((item.batch + 1) * x.H * x.T + item.head * x.T + t) * D, D};
-}
-
 struct Rows {
-  const float* base;  // [B, T, H, D]
+  const float* base;  // [B, T, H, D], or N in place of T
   int64_t D;
 };
+
+// What packing rows [t, t + n) of `length` a batch row fetches: these where a stream runs ahead, else the next head of
+// the group, eight rows on, or for short sequences the next batch row, of which every head takes its share in order of
+// address.
+inline Ahead ahead_of(const Problem& x, const Plan& plan, const Item& item, int64_t length, int64_t t, int64_t n,
+                      const Rows& rows) {
+  const auto& [base, D] = rows;
+  const Ahead here{base + ((item.batch * length + t) * x.H + item.head) * D, x.H * D};
+  if (plan.streamed) return here;
+  if (item.heads > 1) return {here.from + D, here.stride};
+  if (length > 2 * kTile) return {here.from + (t + n + 8 <= length ? 8 * x.H * D : 0), here.stride};
+  if (item.batch + 1 == x.B) return here;
+  return {base + ((item.batch + 1) * x.H * length + item.head * length + t) * D, D};
+}
 
 // Streams the head's share of the chunk at `token`, which counts over the batch. Only products with a state take lines:
 // those of pairs have few steps each, and asking costs them more than it gains.
@@ -66,19 +70,32 @@ inline void store_state(const Problem& x, const Plan& plan, const float* state, 
   }
 }
 
-inline void pack_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
+inline void pack_queries(const Problem& x, const Plan& plan, const Item& item, int64_t i, int64_t n,
                          const Workspace& w) {
-  pack_rows(n, x.Dk, x.q + token_at(x, item, t) * x.Dk, x.H * x.Dk, x.scale, 0, w.q, plan.key_ld,
-            ahead_of(x, plan, item, t, n, x.q, x.Dk));
+  pack_rows(n, x.Dk, x.q + query_at(x, item, i) * x.Dk, x.H * x.Dk, x.scale, 0, w.q, plan.key_ld,
+            ahead_of(x, plan, item, x.N, i, n, {x.q, x.Dk}));
   transpose(padded(n), plan.key_ld, w.q, plan.key_ld, w.q_t, plan.ld);
 }
 
+// w.tokens of queries [i, i + n), and where keys are packed a chunk at a time.
+inline void number_queries(const Problem& x, const Item& item, int64_t i, int64_t n, const Workspace& w) {
+  const int64_t* tokens = x.queries == nullptr ? nullptr : x.queries + item.batch * x.N;
+  for (int64_t j = 0; j < padded(n); ++j) {
+    const int64_t at = i + std::min(j, n - 1);
+    w.tokens[j] = static_cast<float>(tokens == nullptr ? at : tokens[at]);
+  }
+}
+
+inline void number_chunk(const Plan& plan, const Workspace& w) {
+  for (int64_t j = 0; j < plan.ld; ++j) w.tokens[j] = static_cast<float>(j);
+}
+
 // As pack_queries where only w.q_t is wanted: without the copy between, where the rows come in fours.
-inline void turn_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
+inline void turn_queries(const Problem& x, const Plan& plan, const Item& item, int64_t i, int64_t n,
                          const Workspace& w) {
-  if (n % kPad != 0 || x.Dk % 4 != 0) return pack_queries(x, plan, item, t, n, w);
-  fetch_rows(n, x.Dk, ahead_of(x, plan, item, t, n, x.q, x.Dk));
-  transpose(n, x.Dk, x.q + token_at(x, item, t) * x.Dk, x.H * x.Dk, w.q_t, plan.ld, x.scale);
+  if (n % kPad != 0 || x.Dk % 4 != 0) return pack_queries(x, plan, item, i, n, w);
+  fetch_rows(n, x.Dk, ahead_of(x, plan, item, x.N, i, n, {x.q, x.Dk}));
+  transpose(n, x.Dk, x.q + query_at(x, item, i) * x.Dk, x.H * x.Dk, w.q_t, plan.ld, x.scale);
 }
 
 // Narrow values that no state takes up are read where they lie.
@@ -92,11 +109,11 @@ inline void place_values(const Problem& x, const Plan& plan, const Item& item, W
 inline void pack_keys(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, int64_t slot,
                       const Workspace& w) {
   pack_rows(n, x.Dk, x.k + token_at(x, item, t) * x.Dk, x.H * x.Dk, 1, 0, w.k + slot * plan.key_ld, plan.key_ld,
-            ahead_of(x, plan, item, t, n, x.k, x.Dk));
+            ahead_of(x, plan, item, x.T, t, n, {x.k, x.Dk}));
   const float* from = x.v + token_at(x, item, t) * x.Dv;
   if (w.values != w.v) return;
   pack_rows(n, x.Dv, from, x.H * x.Dv, 1, 1, w.v + slot * plan.value_ld, plan.value_ld,
-            ahead_of(x, plan, item, t, n, x.v, x.Dv));
+            ahead_of(x, plan, item, x.T, t, n, {x.v, x.Dv}));
 }
 
 inline void fetch_outputs(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, const float* base,
@@ -146,23 +163,21 @@ inline void scores_of_keys(const Problem& x, const Plan& plan, int64_t n_keys, i
                         w.scores + row * plan.ld + first, plan.ld);
 }
 
-// Scores to weights: a + s (b + c s), 0 where a query precedes its key; their sums over keys to den.
+// Scores of the keys from slot `key` on to weights: a + s (b + c s), 0 where a query precedes its key; their sums over
+// keys to den.
 inline void weigh_scores(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
-                         int64_t row, bool diagonal, const Workspace& w) {
+                         int64_t row, int64_t key, bool diagonal, const Workspace& w) {
   const Lanes d;
   const Vec a = hn::Set(d, x.a), b = hn::Set(d, x.b), c = hn::Set(d, x.c);
   for (int64_t i = first; i < columns; i += kLanes) {
     float* at = w.scores + row * plan.ld + i;
     Vec sum = hn::LoadU(d, w.den + i);
-    const bool masked = diagonal && i < row + n_keys - 1;
-    Vec lead = hn::Iota(d, static_cast<float>(i - row));  // how far a query is past its key
+    const Vec token = hn::LoadU(d, w.tokens + i);
+    const bool masked = diagonal && hn::GetLane(token) < static_cast<float>(key + n_keys - 1);
     for (int64_t j = 0; j < n_keys; ++j, at += plan.ld) {
       const Vec s = hn::LoadU(d, at);
       Vec weight = hn::MulAdd(hn::MulAdd(c, s, b), s, a);
-      if (masked) {
-        weight = hn::IfThenElseZero(hn::Ge(lead, hn::Zero(d)), weight);
-        lead = hn::Sub(lead, hn::Set(d, 1));
-      }
+      if (masked) weight = hn::IfThenElseZero(hn::Ge(token, hn::Set(d, static_cast<float>(key + j))), weight);
       hn::StoreU(weight, d, at);
       sum = hn::Add(sum, weight);
     }
@@ -177,7 +192,7 @@ inline void add_values(const Plan& plan, int64_t first, int64_t queries, int64_t
                       w.num + first * plan.value_ld, plan.value_ld);
 }
 
-// Adds what the keys at `slot` contribute to the packed queries. On the diagonal, queries and keys are the same tokens.
+// Adds what the keys at `slot` contribute to the packed queries. On the diagonal, not every query sees every key.
 inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int64_t n_keys, int64_t slot,
                         bool diagonal, const Workspace& w) {
   if (plan.narrow) return attend_narrow(x, plan, queries, n_keys, slot, diagonal, w);
@@ -186,17 +201,18 @@ inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int
   const int64_t columns = padded(queries);
   if (!diagonal) {
     scores_of_keys(x, plan, n_keys, 0, columns, keys, w, 0);
-    weigh_scores(x, plan, n_keys, 0, columns, 0, false, w);
+    weigh_scores(x, plan, n_keys, 0, columns, 0, slot, false, w);
     add_values(plan, 0, queries, n_keys, values, w);
     return;
   }
   for (int64_t j = 0; j < n_keys; j += kPad) {
-    const int64_t rows = std::min(kPad, n_keys - j);
-    scores_of_keys(x, plan, rows, j, columns, keys + j * plan.key_ld, w, j);
-    weigh_scores(x, plan, rows, j, columns, j, true, w);
+    const int64_t rows = std::min(kPad, n_keys - j), first = first_to_see(w, queries, slot + j);
+    scores_of_keys(x, plan, rows, first, columns, keys + j * plan.key_ld, w, j);
+    weigh_scores(x, plan, rows, first, columns, j, slot + j, true, w);
   }
   for (int64_t i = 0; i < queries; i += kPad) {
-    add_values(plan, i, std::min(kPad, queries - i), std::min(i + kPad, n_keys), values, w);
+    const int64_t n = std::min(kPad, queries - i);
+    add_values(plan, i, n, keys_seen(w, i + n - 1, slot, n_keys), values, w);
   }
 }
 
@@ -214,10 +230,10 @@ inline void attend_state(const Problem& x, const Plan& plan, int64_t queries, co
 }
 
 // o = num / (den + eps), z = den.
-inline void finish_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
+inline void finish_queries(const Problem& x, const Plan& plan, const Item& item, int64_t at, int64_t n,
                            const Workspace& w) {
   const Lanes d;
-  const int64_t first = token_at(x, item, t);
+  const int64_t first = query_at(x, item, at);
   for (int64_t i = 0; plan.num_has_den && i < n; ++i) w.den[i] = w.num[i * plan.value_ld + x.Dv];
   for (int64_t i = 0; x.z != nullptr && i < n; ++i) x.z[first + i * x.H] = w.den[i];
   const Vec one = hn::Set(d, 1), eps = hn::Set(d, x.eps);
@@ -256,17 +272,29 @@ inline void forward_chunk(const Problem& x, const Plan& plan, const Item& item, 
   add_keys_to_state(x, plan, n, 0, w);
 }
 
-// Every query tile against every key tile up to its own; the state, when there is one, through the features.
+// body(first slot, keys, diagonal) for the tiles of keys that some of n packed queries see.
+template <class Body>
+HWY_INLINE void for_key_tiles(const Plan& plan, int64_t n, const Workspace& w, const Body& body) {
+  const auto first = static_cast<int64_t>(w.tokens[0]), last = static_cast<int64_t>(w.tokens[n - 1]);
+  for (int64_t s = 0; s <= last; s += plan.tile) {
+    const int64_t keys = std::min(plan.tile, last + 1 - s);
+    body(s, keys, s + keys - 1 > first);
+  }
+}
+
+// Every query tile against the key tiles that it sees; the state, when there is one, through the features.
 inline void forward_tiles(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
   for (int64_t t = 0; t < x.T; t += plan.tile) pack_keys(x, plan, item, t, std::min(plan.tile, x.T - t), t, w);
-  for (int64_t t = 0; t < x.T; t += plan.tile) {
-    const int64_t n = std::min(plan.tile, x.T - t);
-    turn_queries(x, plan, item, t, n, w);
+  for (int64_t i = 0; i < x.N; i += plan.tile) {
+    const int64_t n = std::min(plan.tile, x.N - i);
+    number_queries(x, item, i, n, w);
+    turn_queries(x, plan, item, i, n, w);
     clear_sums(x, plan, n, w);
     if (x.s0 != nullptr) attend_state(x, plan, n, w);
-    for (int64_t s = 0; s < t; s += plan.tile) attend_tile(x, plan, n, plan.tile, s, false, w);
-    attend_tile(x, plan, n, n, t, true, w);
-    finish_queries(x, plan, item, t, n, w);
+    for_key_tiles(plan, n, w, [&](int64_t s, int64_t keys, bool diagonal) HWY_ATTR {
+      attend_tile(x, plan, n, keys, s, diagonal, w);
+    });
+    finish_queries(x, plan, item, i, n, w);
   }
   for (int64_t t = 0; x.sT != nullptr && t < x.T; t += plan.tile) {
     const int64_t n = std::min(plan.tile, x.T - t);
@@ -319,6 +347,7 @@ inline void forward_item(const Problem& x, const Plan& plan, const Item& item, c
   if (plan.form == Form::kParallel) {
     for_each_head(x, plan, item, w, [&](const Item& head, const Workspace& own) { forward_tiles(x, plan, head, own); });
   } else {
+    number_chunk(plan, w);
     for (int64_t t = item.begin; t < item.end; t += plan.tile) {
       for_each_head(x, plan, item, w,
                     [&](const Item& head, const Workspace& own) { forward_chunk(x, plan, head, t, own); });

@@ -8,7 +8,7 @@ namespace {
 // The features take the place of keys: similarity 0 + x + 0 x^2, one state row a feature.
 attention::Problem problem_of(const LinearAttentionArgs<float>& args) {
   attention::Problem x;
-  x.B = args.B, x.T = args.T, x.H = args.H, x.Dk = args.F, x.Dv = args.Dv, x.F = args.F;
+  x.B = args.B, x.T = args.T, x.H = args.H, x.Dk = args.F, x.Dv = args.Dv, x.F = args.F, x.N = args.T;
   x.q = args.q, x.k = args.k, x.v = args.v;
   x.scale = static_cast<float>(args.scale), x.eps = static_cast<float>(args.eps);
   x.normalize = args.normalize;

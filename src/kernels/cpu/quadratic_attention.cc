@@ -8,6 +8,7 @@ namespace {
 attention::Problem problem_of(const QuadraticAttentionArgs<float>& args) {
   attention::Problem x;
   x.B = args.B, x.T = args.T, x.H = args.H, x.Dk = args.Dk, x.Dv = args.Dv;
+  x.N = args.queries != nullptr ? args.N : args.T, x.queries = args.queries;
   x.F = quadratic_feature_count(args.Dk, args.kernel);
   x.q = args.q, x.k = args.k, x.v = args.v;
   x.a = static_cast<float>(args.kernel.a), x.constant = args.kernel.a != 0;
@@ -34,6 +35,10 @@ attention::Problem problem_of(const QuadraticAttentionGradArgs<float>& args) {
 
 Form choose_form(const QuadraticAttentionArgs<float>& args) noexcept {
   return attention::choose_form(problem_of(args));
+}
+
+bool prefers_few_queries(const QuadraticAttentionArgs<float>& all, int64_t N) noexcept {
+  return attention::prefers_few_queries(problem_of(all), N);
 }
 
 int64_t quadratic_attention_scratch(const QuadraticAttentionArgs<float>& args) noexcept {

@@ -1,5 +1,6 @@
 #include "kernels/quadratic_attention.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
@@ -13,6 +14,11 @@ constexpr int64_t kMaxFeatures = 1 + kMaxKeyDim + kMaxKeyDim * (kMaxKeyDim + 1) 
 using Features = std::array<double, kMaxFeatures>;
 
 int64_t token(const Args& x, int64_t b, int64_t t, int64_t h) { return (b * x.T + t) * x.H + h; }
+
+// Rows of q, the row of the i-th, and the token that it is.
+int64_t query_count(const Args& x) { return x.queries != nullptr ? x.N : x.T; }
+int64_t query_row(const Args& x, int64_t b, int64_t i, int64_t h) { return (b * query_count(x) + i) * x.H + h; }
+int64_t query_token(const Args& x, int64_t b, int64_t i) { return x.queries != nullptr ? x.queries[b * x.N + i] : i; }
 
 double dot(int64_t n, const double* x, const double* y) {
   double sum = 0;
@@ -64,8 +70,8 @@ double score(const Args& x, int64_t query, int64_t key) {
   return x.scale * dot(x.Dk, x.q + query * x.Dk, x.k + key * x.Dk);
 }
 
-void forward_token(const Args& x, int64_t b, int64_t h, int64_t t) {
-  const int64_t F = quadratic_feature_count(x.Dk, x.kernel), query = token(x, b, t, h);
+void forward_query(const Args& x, int64_t b, int64_t h, int64_t i) {
+  const int64_t F = quadratic_feature_count(x.Dk, x.kernel), query = query_row(x, b, i, h);
   double* o = x.o + query * x.Dv;
   double z = 0;
   for (int64_t e = 0; e < x.Dv; ++e) o[e] = 0;
@@ -77,7 +83,7 @@ void forward_token(const Args& x, int64_t b, int64_t h, int64_t t) {
       for (int64_t e = 0; e < x.Dv; ++e) o[e] += phi[f] * x.s0[(state + f) * x.Dv + e];
     }
   }
-  for (int64_t s = 0; s <= t; ++s) {
+  for (int64_t s = 0; s <= query_token(x, b, i); ++s) {
     const int64_t key = token(x, b, s, h);
     const double similarity = score(x, query, key);
     const double weight = x.kernel.a + similarity * (x.kernel.b + similarity * x.kernel.c);
@@ -155,12 +161,12 @@ void backward_final_state(const GradArgs& grad, int64_t b, int64_t h, int64_t t)
 }
 
 // dA = u g.(v - o) of every pair; dv += A u g; dq, dk through the score.
-void backward_pairs(const GradArgs& grad, int64_t b, int64_t h, int64_t t) {
+void backward_pairs(const GradArgs& grad, int64_t b, int64_t h, int64_t n) {
   const Args& x = grad.forward;
-  const int64_t query = token(x, b, t, h);
+  const int64_t query = query_row(x, b, n, h);
   const RowGrad row = row_grad(grad, query);
   const double* g = grad.d_o + query * x.Dv;
-  for (int64_t s = 0; s <= t; ++s) {
+  for (int64_t s = 0; s <= query_token(x, b, n); ++s) {
     const int64_t key = token(x, b, s, h);
     const double similarity = score(x, query, key);
     const double weight = x.kernel.a + similarity * (x.kernel.b + similarity * x.kernel.c);
@@ -181,8 +187,9 @@ void backward_pairs(const GradArgs& grad, int64_t b, int64_t h, int64_t t) {
 void clear(const GradArgs& grad) {
   const Args& x = grad.forward;
   const int64_t rows = x.B * x.T * x.H, states = x.B * x.H * quadratic_feature_count(x.Dk, x.kernel);
-  for (int64_t i = 0; i < rows * x.Dk; ++i) grad.dq[i] = grad.dk[i] = 0;
-  for (int64_t i = 0; i < rows * x.Dv; ++i) grad.dv[i] = 0;
+  std::fill_n(grad.dq, x.B * query_count(x) * x.H * x.Dk, 0.0);
+  std::fill_n(grad.dk, rows * x.Dk, 0.0);
+  std::fill_n(grad.dv, rows * x.Dv, 0.0);
   for (int64_t i = 0; grad.d_s0 != nullptr && i < states * x.Dv; ++i) {
     grad.d_s0[i] = grad.d_sT != nullptr ? grad.d_sT[i] : 0;
   }
@@ -196,7 +203,7 @@ void clear(const GradArgs& grad) {
 void quadratic_attention(const Args& args) noexcept {
   for (int64_t b = 0; b < args.B; ++b) {
     for (int64_t h = 0; h < args.H; ++h) {
-      for (int64_t t = 0; t < args.T; ++t) forward_token(args, b, h, t);
+      for (int64_t i = 0; i < query_count(args); ++i) forward_query(args, b, h, i);
       if (args.sT != nullptr) final_state(args, b, h);
     }
   }
@@ -207,8 +214,8 @@ void quadratic_attention_grad(const GradArgs& args) noexcept {
   clear(args);
   for (int64_t b = 0; b < x.B; ++b) {
     for (int64_t h = 0; h < x.H; ++h) {
+      for (int64_t i = 0; i < query_count(x); ++i) backward_pairs(args, b, h, i);
       for (int64_t t = 0; t < x.T; ++t) {
-        backward_pairs(args, b, h, t);
         if (x.s0 != nullptr || args.d_s0 != nullptr || args.d_z0 != nullptr) backward_initial_state(args, b, h, t);
         if (args.d_sT != nullptr || args.d_zT != nullptr) backward_final_state(args, b, h, t);
       }
