@@ -80,6 +80,24 @@ void check_state(const char* op, const LinearState* state, const Value& q, const
     throw ShapeError("[{}] state.z: expected {}, found {}", op, z.str(), state->z.shape().str());
 }
 
+void check_queries(const QuadraticOptions& options, const LinearState* state, Dims& dims) {
+  const std::vector<int64_t>& queries = options.queries;
+  const auto N = static_cast<size_t>(dims["N"]);
+  if (state != nullptr) throw ShapeError("[quadratic_attention] queries of some tokens take no state");
+  if (options.form != Form::kAuto && options.form != Form::kParallel)
+    throw ShapeError("[quadratic_attention] queries of some tokens take the parallel form");
+  if (queries.size() != static_cast<size_t>(dims["B"]) * N) {
+    throw ShapeError("[quadratic_attention] queries: expected B N = {} tokens, found {}",
+                     static_cast<size_t>(dims["B"]) * N, queries.size());
+  }
+  for (size_t i = 0; i < queries.size(); ++i) {
+    if (queries[i] < 0 || queries[i] >= dims["T"])
+      throw ShapeError("[quadratic_attention] queries[{}]: token {} of {} does not exist", i, queries[i], dims["T"]);
+    if (i % N > 0 && queries[i] <= queries[i - 1])
+      throw ShapeError("[quadratic_attention] queries[{}]: token {} does not ascend", i, queries[i]);
+  }
+}
+
 }  // namespace
 
 Value embedding(const Value& ids, const Value& table) {
@@ -291,7 +309,9 @@ Value quadratic_attention(const Value& q, const Value& k, const Value& v, const 
   check_operand("quadratic_attention", "k", k, q);
   check_operand("quadratic_attention", "v", v, q);
   Dims dims("quadratic_attention");
-  dims.check("q", q.shape(), "B T H Dk").check("k", k.shape(), "B T H Dk").check("v", v.shape(), "B T H Dv");
+  dims.check("q", q.shape(), options.queries.empty() ? "B T H Dk" : "B N H Dk");
+  dims.check("k", k.shape(), "B T H Dk").check("v", v.shape(), "B T H Dv");
+  if (!options.queries.empty()) check_queries(options, state, dims);
   const int64_t features = kernels::quadratic_feature_count(dims["Dk"], options.kernel);
   if (features == 0) throw ShapeError("[quadratic_attention] the similarity a + b s + c s^2 is zero");
   check_state("quadratic_attention", state, q, dims, features);

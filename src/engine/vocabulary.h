@@ -26,12 +26,13 @@ struct RopeOptions {
 
 // Similarity a + b s + c s^2 of s = scale <q, k>, normalised by its causal sum + eps. kernels/quadratic_attention.h.
 struct QuadraticOptions {
-  QuadraticKernel kernel;
+  QuadraticKernel kernel{};
   double scale = 1;
   double eps = 1e-12;
   bool normalize = true;
   Form form = Form::kAuto;
-  int64_t chunk = 0;  // tokens a chunk; 0: the kernel's choice
+  int64_t chunk = 0;               // tokens a chunk; 0: the kernel's choice
+  std::vector<int64_t> queries{};  // [B, N] tokens, ascending in a row: q is of these alone; empty: of all
 };
 
 struct LinearOptions {
@@ -106,7 +107,8 @@ Value taylor_features(const Value& x, bool packed);
 Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state = nullptr);
 // y[t] = sum_{j<=t} filter[c, j] x[t-j]: x [B, T, C], filter [C, L], L >= T
 Value long_conv(const Value& x, const Value& filter);
-// q, k [B, T, H, Dk], v [B, T, H, Dv] -> [B, T, H, Dv]
+// q, k [B, T, H, Dk], v [B, T, H, Dv] -> [B, T, H, Dv]. With queries q [B, N, H, Dk] -> [B, N, H, Dv], in the parallel
+// form and without a state.
 Value quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
                           LinearState* state = nullptr);
 // q, k [B, T, H, F] already mapped, v [B, T, H, Dv] -> [B, T, H, Dv]

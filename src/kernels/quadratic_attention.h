@@ -24,6 +24,13 @@ constexpr int64_t quadratic_feature_count(int64_t Dk, const QuadraticKernel& ker
 
 inline constexpr int64_t kMaxKeyDim = 64;
 
+// Whether N queries, each as pairs with up to T keys, take fewer operations than all T queries as pairs, and than all
+// of them through a state.
+constexpr bool few_queries_cost_less(int64_t T, int64_t N, int64_t Dk, int64_t Dv, const QuadraticKernel& kernel) {
+  const int64_t pair = 2 * Dk + 2 * Dv + 3, state = quadratic_feature_count(Dk, kernel) * (4 * Dv + 7);
+  return 2 * N < T + 1 && N * pair < state;
+}
+
 // Causal attention with a quadratic similarity, every (batch, head) on its own:
 //   A[t,s] = a + b x + c x^2, x = scale <q_t, k_s>, s <= t
 //   z[t] = sum_s A[t,s] (+ the initial state's part);  o[t] = sum_s A[t,s] v_s / (z[t] + eps), or the bare sum when
@@ -83,8 +90,6 @@ void quadratic_attention_grad(const QuadraticAttentionGradArgs<double>& args) no
 // measured: the chunked form reaches that much less of the machine. The gradient of the recurrent form runs in chunks.
 namespace cpu {
 Form choose_form(const QuadraticAttentionArgs<float>& args) noexcept;  // what kAuto becomes
-// Whether N queries as pairs with all T keys cost fewer operations than all T queries in the form that kAuto takes.
-bool prefers_few_queries(const QuadraticAttentionArgs<float>& all, int64_t N) noexcept;
 int64_t quadratic_attention_scratch(const QuadraticAttentionArgs<float>& args) noexcept;
 int64_t quadratic_attention_grad_scratch(const QuadraticAttentionGradArgs<float>& args) noexcept;
 void quadratic_attention(const QuadraticAttentionArgs<float>& args) noexcept;

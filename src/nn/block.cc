@@ -1,6 +1,7 @@
 #include "nn/block.h"
 
 #include "nn/mixers/registry.h"
+#include "nn/positions.h"
 
 namespace rebased {
 namespace {
@@ -18,6 +19,9 @@ std::unique_ptr<SequenceMixer> build_mixer(const ModelConfig& config, const Scop
       .d_model = config.d_model, .layer = layer, .n_layers = config.n_layers, .max_tokens = config.max_tokens};
   return find_mixer(name, scope.prefix()).build(options, scope.prefix(), scope, setup);
 }
+
+// The tokens whose outputs are asked for.
+Value wanted(const Value& x, const Context& ctx) { return ctx.outputs.empty() ? x : tokens_of(x, ctx.outputs); }
 
 }  // namespace
 
@@ -41,12 +45,13 @@ Stream Block::pre_norm(const Stream& in, const Context& ctx, MixerState* state, 
   Value r = drop(in.hidden, dropout1_, ctx, ".dropout1");
   if (in.residual) r = add(r, in.residual);
   const Value mixed = mix(norm1_(r), ctx, state, aux_loss);
-  r = add(drop(mixed, dropout2_, ctx, ".dropout2"), r);
+  r = add(drop(mixed, dropout2_, ctx, ".dropout2"), wanted(r, ctx));
   return {state_mixer_->forward(norm2_(r)), r};
 }
 
 Stream Block::post_norm(const Stream& in, const Context& ctx, MixerState* state, Value* aux_loss) {
-  const Value h = norm1_(add(drop(mix(in.hidden, ctx, state, aux_loss), dropout1_, ctx, ".dropout1"), in.hidden));
+  const Value mixed = mix(in.hidden, ctx, state, aux_loss);
+  const Value h = norm1_(add(drop(mixed, dropout1_, ctx, ".dropout1"), wanted(in.hidden, ctx)));
   return {norm2_(add(drop(state_mixer_->forward(h), dropout2_, ctx, ".dropout2"), h)), {}};
 }
 

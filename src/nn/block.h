@@ -10,8 +10,8 @@ namespace rebased {
 
 // The residual stream between blocks: what the last part put out and what it is to be added to (absent at first).
 struct Stream {
-  Value hidden;    // [B, T, C]
-  Value residual;  // [B, T, C] or empty
+  Value hidden;    // [B, T, C]; [B, N, C] behind a block that was asked for Context::outputs
+  Value residual;  // the same, or empty
 };
 
 // Sequence mixer and state mixer around a residual stream, in the order of zoology's TransformerBlock (core.md section

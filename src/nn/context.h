@@ -32,6 +32,8 @@ struct Context {
   Value document_ids{};               // [B, T] i64: state is reset where it changes inside a packed row
   std::vector<int64_t> prefix_len{};  // [B]: leading tokens of the row, all in this call, that may all see
                                       // each other (prefix language models, JRT)
+  std::vector<int64_t> outputs{};     // [B, N]: tokens, ascending in a row, whose outputs are wanted, as many of
+                                      // each row; empty: of all
   Value memory{};                     // [B, S, C]: keys and values of cross-attention
   Value memory_padding{};             // [B, S]
 

@@ -74,9 +74,12 @@ Value LanguageModel::hidden(const Value& tokens, const Context& ctx, ModelState*
   if (state != nullptr && state->layers.size() != blocks_.size()) {
     throw ShapeError("[language_model] state: expected {} layers, found {}", blocks_.size(), state->layers.size());
   }
+  Context inner = ctx;
+  inner.outputs.clear();
   Stream stream{embed(tokens, state), {}};
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
-    stream = blocks_[layer]->forward(stream, ctx, state != nullptr ? &state->layers[layer] : nullptr, aux_loss);
+    MixerState* own = state != nullptr ? &state->layers[layer] : nullptr;
+    stream = blocks_[layer]->forward(stream, layer + 1 < blocks_.size() ? inner : ctx, own, aux_loss);
     ctx.observe(fmt::format("layers.{}.hidden", layer), stream.hidden);
   }
   Value last =
@@ -86,7 +89,24 @@ Value LanguageModel::hidden(const Value& tokens, const Context& ctx, ModelState*
 
 Value LanguageModel::logits(const Value& hidden) const { return linear(ln_f_(hidden), head()); }
 
-// Labelled rows are picked before the final norm: the rest of the sequence costs nothing from there on.
+namespace {
+
+// The tokens of each row at `positions` [B * T]; none where the rows differ in how many they have, or have all.
+std::vector<int64_t> even_outputs(const std::vector<int64_t>& positions, int64_t B, int64_t T) {
+  const size_t N = positions.size() / static_cast<size_t>(B);
+  if (positions.size() % static_cast<size_t>(B) != 0 || N == static_cast<size_t>(T)) return {};
+  std::vector<int64_t> tokens(positions);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (positions[i] / T != static_cast<int64_t>(i / N)) return {};
+    tokens[i] = positions[i] % T;
+  }
+  return tokens;
+}
+
+}  // namespace
+
+// What no label reads is left out: from the last mixer's queries on where every row has as many labels, else from the
+// final norm on.
 ModelLoss LanguageModel::loss(const Value& tokens, std::span<const int64_t> labels, const Context& ctx,
                               ModelState* state) {
   if (static_cast<int64_t>(labels.size()) != tokens.shape().numel()) {
@@ -100,10 +120,12 @@ ModelLoss LanguageModel::loss(const Value& tokens, std::span<const int64_t> labe
     targets.push_back(labels[i]);
   }
   if (targets.empty()) throw ShapeError("[language_model] labels: no position is labelled");
+  Context asked = ctx;
+  asked.outputs = even_outputs(result.positions, tokens.size(0), tokens.size(1));
   Value aux_loss;
-  Value h = hidden(tokens, ctx, state, &aux_loss);
-  h = reshape(h, Shape({tokens.shape().numel(), config_.d_model}));
-  if (targets.size() < labels.size()) h = select_rows(h, result.positions);
+  Value h = hidden(tokens, asked, state, &aux_loss);
+  h = reshape(h, Shape({h.shape().numel() / config_.d_model, config_.d_model}));
+  if (asked.outputs.empty() && targets.size() < labels.size()) h = select_rows(h, result.positions);
   CrossEntropy head_loss = cross_entropy(ln_f_(h), head(), targets);
   result.loss = aux_loss ? add(head_loss.loss, aux_loss) : head_loss.loss;
   result.nll = std::move(head_loss.nll);

@@ -42,8 +42,8 @@ class LanguageModel {
   const ParameterStore& parameters() const { return parameters_; }
   const std::vector<std::unique_ptr<Block>>& blocks() const { return blocks_; }
 
-  // tokens [B, T] i64 -> [B, T, C] behind the last block, before the final norm. state: null, or continued and
-  // advanced.
+  // tokens [B, T] i64 -> [B, T, C] behind the last block, before the final norm; [B, N, C] of ctx.outputs, of which
+  // only the last block knows. state: null, or continued and advanced.
   Value hidden(const Value& tokens, const Context& ctx, ModelState* state, Value* aux_loss = nullptr);
   // [..., C] -> [..., V]: final norm and head.
   Value logits(const Value& hidden) const;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "engine/engine.h"
@@ -11,5 +12,11 @@ namespace rebased {
 // T] i64.
 std::vector<int64_t> host_positions(int64_t B, int64_t T, const MixerState* state);
 Value token_positions(const Value& x, const MixerState* state);
+
+// Token numbers [B, N] as a value beside x [B, T, ...].
+Value positions_of(const Value& x, std::span<const int64_t> tokens);
+
+// The given tokens [B, N] of x [B, T, ...]: [B, N, ...].
+Value tokens_of(const Value& x, std::span<const int64_t> tokens);
 
 }  // namespace rebased

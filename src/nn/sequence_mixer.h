@@ -24,7 +24,7 @@ struct MixerTraits {
 };
 
 struct MixerOutput {
-  Value y;         // [B, T, C]
+  Value y;         // [B, T, C]; [B, N, C] with Context::outputs
   Value aux_loss;  // scalar to be added to the loss, or empty
 };
 
@@ -45,6 +45,7 @@ class SequenceMixer {
   SequenceMixer& operator=(const SequenceMixer&) = delete;
 
   // x [B, T, C] -> y [B, T, C], T >= 1. state may be null; else the pass continues from it and advances it by T tokens.
+  // With ctx.outputs y holds the outputs of these tokens alone; the state sees all of x as ever.
   // The law, for every split t: forward(x, s) == cat(forward(x[:t], s), forward(x[t:], s)), and equal final states.
   // Throws ShapeError, and ConfigError for a context that traits() cannot honour.
   MixerOutput forward(const Value& x, const Context& ctx, MixerState* state);
@@ -57,6 +58,8 @@ class SequenceMixer {
 
  protected:
   virtual MixerOutput run(const Value& x, const Context& ctx, MixerState* state) = 0;
+  // For ctx.outputs alone, [B, N, C]: by computing all of them, unless a mixer knows a cheaper way.
+  virtual MixerOutput run_outputs(const Value& x, const Context& ctx, MixerState* state);
   const std::string& path() const { return path_; }  // "layers.1.mixer": names streams and observations
 
  private:

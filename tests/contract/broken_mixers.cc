@@ -30,6 +30,8 @@ enum class Fault : uint8_t {
   kIgnoresPadding,
   kIgnoresPrefix,
   kDropsToken,
+  kPutsOutFirstTokens,
+  kHalvesOutputGradient,
 };
 
 // y = Wo attend(Wq x, Wk x, Wv x) over 2 heads of 4, features elu + 1, rotary positions on the queries' and keys'
@@ -79,6 +81,17 @@ class FaultyMixer : public SequenceMixer {
       (*state)["log"] = concat(parts, 1);
     }
     return {faulty_output(y, x), {}};
+  }
+
+  MixerOutput run_outputs(const Value& x, const Context& ctx, MixerState* state) override {
+    if (fault_ == Fault::kPutsOutFirstTokens) {
+      const int64_t N = static_cast<int64_t>(ctx.outputs.size()) / x.size(0);
+      return {slice(run(x, ctx, state).y, 1, 0, N), {}};
+    }
+    const Value y = SequenceMixer::run_outputs(x, ctx, state).y;
+    if (fault_ != Fault::kHalvesOutputGradient) return {y, {}};
+    const Value half = scale_shift(y, 0.5);
+    return {add(half, detach(half)), {}};
   }
 
  private:
@@ -185,6 +198,8 @@ const std::vector<BrokenMixer>& broken_mixers() {
     add(Fault::kIgnoresPadding, "IgnoresPadding", "Contexts");
     add(Fault::kIgnoresPrefix, "IgnoresPrefix", "Contexts");
     add(Fault::kDropsToken, "DropsToken", "Shapes");
+    add(Fault::kPutsOutFirstTokens, "PutsOutFirstTokens", "Outputs");
+    add(Fault::kHalvesOutputGradient, "HalvesOutputGradient", "OutputGradients");
     return list;
   }();
   return all;

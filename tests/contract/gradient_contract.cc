@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "contract/contract_tools.h"
+#include "nn/positions.h"
 
 namespace rebased::testing {
 namespace {
@@ -77,6 +78,24 @@ Violations check_kernels(const Subject& subject) {
   compare("parallel", 33, {.form = Form::kParallel});
   compare("chunked by 7", 33, {.form = Form::kChunked, .chunk = 7});
   compare("recurrent", 33, {.form = Form::kRecurrent});
+  return violations;
+}
+
+Violations check_output_gradients(const Subject& subject) {
+  Violations violations;
+  const HostArray x = tokens(2, kOutputTokens);
+  const MakeLoss of_all = [](Built& built, const Value& all) {
+    const Value y = tokens_of(built.run(all), some_outputs());
+    return std::vector<Weighted>{{y, loss_weights(y.shape())}};
+  };
+  const EngineCase exact = double_case();
+  const auto expected_by = build(subject, *exact.engine, Leaves::kTrainable);
+  const Graded expected = graded(*expected_by, x, of_all);
+  for (const EngineCase& where : {single_case(), double_case()}) {
+    const auto built = build(subject, *where.engine, Leaves::kTrainable);
+    compare_graded(violations, where.name + ", some outputs",
+                   graded(*built, x, plain_loss({.outputs = some_outputs()})), expected, subject, where);
+  }
   return violations;
 }
 
@@ -205,6 +224,7 @@ const std::vector<Promise>& promises() {
   static const std::vector<Promise> all = {
       {"Shapes", check_shapes},
       {"Contexts", check_contexts},
+      {"Outputs", check_outputs},
       {"Causality", check_causality},
       {"Rows", check_rows},
       {"Splits", check_splits},
@@ -214,6 +234,7 @@ const std::vector<Promise>& promises() {
       {"Kernels", check_kernels},
       {"Forms", check_forms},
       {"Derivatives", check_derivatives},
+      {"OutputGradients", check_output_gradients},
       {"EveryGradient", check_every_gradient},
       {"CarriedGradients", check_carried_gradients},
       {"Threads", check_threads},

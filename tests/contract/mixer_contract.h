@@ -13,6 +13,7 @@ using Violations = std::vector<std::string>;
 
 Violations check_shapes(const Subject& subject);     // [B, T, C] in and out, finite; unfit operands refused
 Violations check_contexts(const Subject& subject);   // context fields: honoured where the traits say so, else refused
+Violations check_outputs(const Subject& subject);    // those of some tokens are those of all at these tokens
 Violations check_causality(const Subject& subject);  // a changed token changes no earlier output
 Violations check_rows(const Subject& subject);       // batch rows do not see each other
 Violations check_splits(const Subject& subject);     // the law, outputs and final states, every engine
@@ -24,6 +25,7 @@ Violations check_forms(const Subject& subject);              // parallel, chunke
 Violations check_derivatives(const Subject& subject);        // float64 gradients against finite differences
 Violations check_every_gradient(const Subject& subject);     // every trainable parameter gets one
 Violations check_carried_gradients(const Subject& subject);  // through the state, until it is detached
+Violations check_output_gradients(const Subject& subject);   // and so are the gradients
 Violations check_threads(const Subject& subject);            // thread count changes rounding only, repetition nothing
 
 struct Promise {

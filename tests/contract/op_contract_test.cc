@@ -228,6 +228,37 @@ const Refusal kRefusals[] = {
        quadratic_attention(x, x, x, {}, &state);
      },
      {"[quadratic_attention] state.s", "[1, 2, 10, 4]", "[1, 2, 9, 4]"}},
+    {"QuadraticQueriesNumber",
+     [](Engine& e) {
+       const Value x = normal(e, {1, 5, 2, 4});
+       quadratic_attention(normal(e, {1, 2, 2, 4}), x, x, {.queries = {1, 2, 3}});
+     },
+     {"[quadratic_attention] queries", "2", "3"}},
+    {"QuadraticQueriesOrder",
+     [](Engine& e) {
+       const Value x = normal(e, {1, 5, 2, 4});
+       quadratic_attention(normal(e, {1, 2, 2, 4}), x, x, {.queries = {3, 3}});
+     },
+     {"[quadratic_attention] queries[1]", "3", "ascend"}},
+    {"QuadraticQueriesRange",
+     [](Engine& e) {
+       const Value x = normal(e, {1, 5, 2, 4});
+       quadratic_attention(normal(e, {1, 2, 2, 4}), x, x, {.queries = {3, 5}});
+     },
+     {"[quadratic_attention] queries[1]", "5"}},
+    {"QuadraticQueriesState",
+     [](Engine& e) {
+       LinearState state{normal(e, {1, 2, 10, 4}), normal(e, {1, 2, 10})};
+       const Value x = normal(e, {1, 5, 2, 4});
+       quadratic_attention(normal(e, {1, 1, 2, 4}), x, x, {.queries = {3}}, &state);
+     },
+     {"[quadratic_attention]", "state"}},
+    {"QuadraticQueriesForm",
+     [](Engine& e) {
+       const Value x = normal(e, {1, 5, 2, 4});
+       quadratic_attention(normal(e, {1, 1, 2, 4}), x, x, {.form = Form::kChunked, .queries = {3}});
+     },
+     {"[quadratic_attention]", "parallel"}},
     {"LinearAttentionState",
      [](Engine& e) {
        LinearState state{normal(e, {1, 2, 4, 4}), normal(e, {1, 2, 5})};

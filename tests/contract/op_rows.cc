@@ -236,6 +236,21 @@ void add_linear_attentions(Rows& rows) {
   const Sizes square_sizes = attention_sizes([&](int64_t Dk) { return kernels::quadratic_feature_count(Dk, squares); });
   add_forms(rows, "quadratic_bare_sum", square_sizes,
             QuadraticOptions{.kernel = squares, .scale = 0.4, .normalize = false}, quadratic);
+  for (const auto& [name, kernel] : {std::pair("squares", squares), {"taylor", taylor}}) {
+    for (const Form form : {Form::kAuto, Form::kParallel}) {
+      const QuadraticOptions options{
+          .kernel = kernel, .scale = 0.4, .eps = 0.05, .form = form, .queries = {2, 9, 10, 32, 0, 16, 17, 31}};
+      rows.add(fmt::format("quadratic_{}_few_queries_{}", name, form == Form::kAuto ? "auto" : "parallel"),
+               {{Shape({2, 4, 2, 5}), Shape({2, 33, 2, 5}), Shape({2, 33, 2, 7})},
+                {Shape({1, 8, 2, 16}), Shape({1, 33, 2, 16}), Shape({1, 33, 2, 33})}},
+               [options](Operands x) {
+                 QuadraticOptions own = options;
+                 if (x[0].size(0) == 1) own.queries = {0, 1, 15, 16, 17, 30, 31, 32};
+                 return quadratic_attention(x[0], x[1], x[2], own);
+               })
+          .positive = true;
+    }
+  }
   const Sizes sizes = attention_sizes([](int64_t F) { return F; });
   add_forms(rows, "linear", sizes, LinearOptions{.scale = 0.4, .eps = 0.05}, plain);
   add_forms(rows, "linear_bare_sum", sizes, LinearOptions{.scale = 0.4, .normalize = false}, plain);

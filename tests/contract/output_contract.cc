@@ -130,6 +130,31 @@ Violations check_contexts(const Subject& subject) {
   return violations;
 }
 
+Violations check_outputs(const Subject& subject) {
+  Violations violations;
+  const HostArray x = tokens(2, kOutputTokens);
+  const Context some{.outputs = some_outputs()};
+  for (const EngineCase& where : {cpu_case(), single_case(), double_case()}) {
+    const auto built = build(subject, *where.engine);
+    MixerState all_state = built->state(2), state = built->state(2);
+    const HostArray expected = at_outputs(built->run(x)), carried = at_outputs(built->run(x, &all_state));
+    const double bound = where.bound(subject, expected);
+    note(violations, difference(where.name + ", some outputs", built->run(x, nullptr, some), expected, bound));
+    note(violations,
+         difference(where.name + ", some outputs with a state", built->run(x, &state, some), carried, bound));
+    compare_states(violations, where.name + ", some outputs", state, all_state, subject, where);
+    auto refused = [&](const char* what, std::vector<int64_t> outputs) {
+      Context ctx;
+      ctx.outputs = std::move(outputs);
+      expect_refusal<ShapeError>(violations, what, [&] { built->run(x, nullptr, ctx); });
+    };
+    refused("outputs that differ in number", {1, 2, 3});
+    refused("outputs that do not ascend", {1, 2, 4, 4});
+    refused("outputs beyond the row", {1, 2, 3, kOutputTokens});
+  }
+  return violations;
+}
+
 Violations check_causality(const Subject& subject) {
   Violations violations;
   constexpr int64_t kTokens = 19;

@@ -325,14 +325,12 @@ TEST(QuadraticAttentionCpu, AFewQueriesMatchReferenceOnEveryInstructionSet) {
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
-TEST(QuadraticAttentionCpu, PrefersAFewQueriesByCost) {
-  QuadraticAttentionArgs<float> args;
-  args.B = 1, args.T = 256, args.H = 12, args.Dk = 16, args.Dv = 5;
-  EXPECT_TRUE(cpu::prefers_few_queries(args, 64));
-  EXPECT_FALSE(cpu::prefers_few_queries(args, 250));
-  args.T = 65536;
-  EXPECT_TRUE(cpu::prefers_few_queries(args, 16));
-  EXPECT_FALSE(cpu::prefers_few_queries(args, 4096));
+TEST(QuadraticAttention, AFewQueriesCostLessUpToAPoint) {
+  static_assert(few_queries_cost_less(256, 64, 16, 5, kRebased));
+  static_assert(!few_queries_cost_less(256, 128 + 1, 16, 5, kRebased));
+  static_assert(few_queries_cost_less(65536, 16, 16, 5, kRebased));
+  static_assert(!few_queries_cost_less(65536, 4096, 16, 5, kRebased));
+  static_assert(!few_queries_cost_less(1, 1, 16, 64, kBased));
 }
 
 TEST(QuadraticAttentionCpu, RowsThatSeeNothingAreZeroWithFiniteGradients) {

@@ -209,9 +209,10 @@ Value CpuEngine::quadratic_attention(const Value& q, const Value& k, const Value
     throw DeviceError("[quadratic_attention] the cpu engine takes keys of at most {} channels, found {}",
                       +kernels::kMaxKeyDim, q.size(3));
   }
-  Value o = make(v.shape());
+  Value o = make(q.shape().with(3, v.size(3)));
   kernels::QuadraticAttentionArgs<float> args{
-      .B = q.size(0), .T = q.size(1), .H = q.size(2), .Dk = q.size(3), .Dv = v.size(3), .kernel = options.kernel};
+      .B = q.size(0), .T = k.size(1), .H = q.size(2), .Dk = q.size(3), .Dv = v.size(3), .kernel = options.kernel};
+  if (!options.queries.empty()) args.N = q.size(1), args.queries = options.queries.data();
   fill_common(args, q, k, v, options, o);
   run_with_state(*this, args, state, [&] {
     const std::shared_ptr<void> work = scratch(cpu::quadratic_attention_scratch(args));

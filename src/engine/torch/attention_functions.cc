@@ -14,9 +14,10 @@ struct QuadraticTraits {
   using Args = kernels::QuadraticAttentionArgs<float>;
   using GradArgs = kernels::QuadraticAttentionGradArgs<float>;
   static constexpr const char* kName = "quadratic_attention";
-  static void set(Args& args, const Options& options, int64_t key_width) {
-    args.Dk = key_width;
+  static void set(Args& args, const Options& options, const Tensor& q) {
+    args.Dk = q.size(3);
     args.kernel = options.kernel;
+    if (!options.queries.empty()) args.N = q.size(1), args.queries = options.queries.data();
   }
   static int64_t scratch_size(const Args& args) { return cpu::quadratic_attention_scratch(args); }
   static int64_t scratch_size(const GradArgs& args) { return cpu::quadratic_attention_grad_scratch(args); }
@@ -29,7 +30,7 @@ struct LinearTraits {
   using Args = kernels::LinearAttentionArgs<float>;
   using GradArgs = kernels::LinearAttentionGradArgs<float>;
   static constexpr const char* kName = "linear_attention";
-  static void set(Args& args, const Options&, int64_t key_width) { args.F = key_width; }
+  static void set(Args& args, const Options&, const Tensor& q) { args.F = q.size(3); }
   static int64_t scratch_size(const Args& args) { return cpu::linear_attention_scratch(args); }
   static int64_t scratch_size(const GradArgs& args) { return cpu::linear_attention_grad_scratch(args); }
   static void run(const Args& args) { cpu::linear_attention(args); }
@@ -48,10 +49,10 @@ typename Traits::Args common_args(const Tensor& q, const Tensor& k, const Tensor
                                   const typename Traits::Options& options) {
   typename Traits::Args args;
   args.B = q.size(0);
-  args.T = q.size(1);
+  args.T = k.size(1);
   args.H = q.size(2);
   args.Dv = v.size(3);
-  Traits::set(args, options, q.size(3));
+  Traits::set(args, options, q);
   args.q = data(q);
   args.k = data(k);
   args.v = data(v);
@@ -75,7 +76,8 @@ class AttentionFunction : public Function<AttentionFunction<Traits>> {
     const Tensor q = dense(q_in), k = dense(k_in), v = dense(v_in);
     const Tensor s0 = dense(or_undefined(s_in)), z0 = dense(or_undefined(z_in));
     auto args = common_args<Traits>(q, k, v, s0, z0, holder->options);
-    const Tensor o = torch::empty_like(v), z = torch::empty({args.B, args.T, args.H}, v.options());
+    const Tensor o = torch::empty({args.B, q.size(1), args.H, args.Dv}, v.options());
+    const Tensor z = torch::empty({args.B, q.size(1), args.H}, v.options());
     const Tensor sT = empty_like_or_none(s0), zT = empty_like_or_none(z0);
     args.o = mutable_data(o);
     args.z = mutable_data(z);
@@ -100,7 +102,7 @@ class AttentionFunction : public Function<AttentionFunction<Traits>> {
     args.forward = common_args<Traits>(q, k, v, s0, z0, options);
     args.forward.o = mutable_data(saved[5]);
     args.forward.z = mutable_data(saved[6]);
-    const Tensor d_o = grads[0].defined() ? dense(grads[0]) : torch::zeros_like(v);
+    const Tensor d_o = grads[0].defined() ? dense(grads[0]) : torch::zeros_like(saved[5]);
     const Tensor d_sT = s0.defined() ? dense(grads[1]) : Tensor(), d_zT = s0.defined() ? dense(grads[2]) : Tensor();
     const Tensor dq = torch::empty_like(q), dk = torch::empty_like(k), dv = torch::empty_like(v);
     const Tensor d_s0 = empty_like_or_none(s0), d_z0 = empty_like_or_none(z0);

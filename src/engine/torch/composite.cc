@@ -103,8 +103,27 @@ Tensor causal_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_
 
 }  // namespace
 
+namespace {
+
+// Some tokens' queries: weights with every key, none where the key comes later.
+Tensor attention_of_queries(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
+                            const QuadraticOptions& options) {
+  const Tensor q = q_in.transpose(1, 2), k = k_in.transpose(1, 2), v = v_in.transpose(1, 2);  // [B, H, ., D]
+  const Tensor tokens = torch::tensor(torch::ArrayRef<int64_t>(options.queries), torch::kInt64)
+                            .to(q.device())
+                            .view({q.size(0), 1, q.size(2), 1});
+  const Tensor later = torch::arange(k.size(2), tokens.options()) > tokens;
+  const Tensor a = QuadraticSimilarity(options.kernel, options.scale).scores(q, k).masked_fill(later, 0);
+  const Tensor numerator = torch::matmul(a, v);
+  const Tensor o = options.normalize ? numerator / (a.sum(-1, true) + options.eps) : numerator;
+  return o.transpose(1, 2).contiguous();
+}
+
+}  // namespace
+
 Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, const QuadraticOptions& options,
                            Tensor* s, Tensor* z) {
+  if (!options.queries.empty()) return attention_of_queries(q, k, v, options);
   return causal_attention(q, k, v, QuadraticSimilarity(options.kernel, options.scale), {options.normalize, options.eps},
                           step_length(options.form, options.chunk, q.size(1)), s, z);
 }

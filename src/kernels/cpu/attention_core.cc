@@ -64,20 +64,6 @@ int64_t group_of(const Problem& x, const Plan& plan) {
   return 1;
 }
 
-// Operations of one query with `keys` keys.
-double pairs_cost(const Problem& x, int64_t keys) {
-  return (2.0 * static_cast<double>(x.Dk + x.Dv) + 3) * static_cast<double>(keys);
-}
-
-// Operations a token without a state to begin with; the chunked form's weighted by how much less of the machine it
-// reaches.
-double parallel_cost(const Problem& x) { return pairs_cost(x, x.T + 1) / 2; }
-double chunked_cost(const Problem& x) {
-  const int64_t asked = x.Dv <= kNarrow ? x.Dv : padded(x.Dv);  // columns of the state as it is computed: whole vectors
-  const double state = static_cast<double>(x.F) * static_cast<double>(2 * asked + 2 * padded(x.Dv) + 7);
-  return 1.25 * (state + pairs_cost(x, chunk_of(x) + 1) / 2);
-}
-
 }  // namespace
 
 Form choose_form(const Problem& x) noexcept {
@@ -85,12 +71,12 @@ Form choose_form(const Problem& x) noexcept {
   if (x.form != Form::kAuto) return x.form;
   const bool states = x.s0 != nullptr || x.sT != nullptr;
   if (states) return x.T < 4 ? Form::kRecurrent : Form::kChunked;
-  return parallel_cost(x) <= chunked_cost(x) ? Form::kParallel : Form::kChunked;
-}
-
-bool prefers_few_queries(const Problem& x, int64_t N) noexcept {
-  const double all = static_cast<double>(x.T) * std::min(parallel_cost(x), chunked_cost(x));
-  return static_cast<double>(N) * pairs_cost(x, x.T) < all;
+  const double pair = 2.0 * static_cast<double>(x.Dk + x.Dv) + 3;
+  const int64_t asked = x.Dv <= kNarrow ? x.Dv : padded(x.Dv);  // columns of the state as it is computed: whole vectors
+  const double state = static_cast<double>(x.F) * static_cast<double>(2 * asked + 2 * padded(x.Dv) + 7);
+  const double parallel = pair * static_cast<double>(x.T + 1) / 2;
+  const double chunked = 1.25 * (state + pair * static_cast<double>(chunk_of(x) + 1) / 2);
+  return parallel <= chunked ? Form::kParallel : Form::kChunked;
 }
 
 Plan make_plan(const Problem& x, bool backward) noexcept {

@@ -57,7 +57,6 @@ struct Plan {
 };
 
 Form choose_form(const Problem& problem) noexcept;
-bool prefers_few_queries(const Problem& problem, int64_t N) noexcept;
 Plan make_plan(const Problem& problem, bool backward) noexcept;
 int64_t scratch_floats(const Problem& problem, bool backward) noexcept;
 void forward(const Problem& problem) noexcept;

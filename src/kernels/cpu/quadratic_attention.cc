@@ -37,10 +37,6 @@ Form choose_form(const QuadraticAttentionArgs<float>& args) noexcept {
   return attention::choose_form(problem_of(args));
 }
 
-bool prefers_few_queries(const QuadraticAttentionArgs<float>& all, int64_t N) noexcept {
-  return attention::prefers_few_queries(problem_of(all), N);
-}
-
 int64_t quadratic_attention_scratch(const QuadraticAttentionArgs<float>& args) noexcept {
   return attention::scratch_floats(problem_of(args), false);
 }

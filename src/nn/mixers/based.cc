@@ -27,13 +27,24 @@ BasedMixer::BasedMixer(const Options& options, const Scope& scope, const MixerSe
   }
 }
 
-MixerOutput BasedMixer::run(const Value& x, const Context& ctx, MixerState* state) {
-  Value q = heads_.split(options_.qk_norm ? norm_q_(heads_.query(x)) : heads_.query(x));
+MixerOutput BasedMixer::run(const Value& x, const Context& ctx, MixerState* state) { return mix(x, x, ctx, state, {}); }
+
+MixerOutput BasedMixer::run_outputs(const Value& x, const Context& ctx, MixerState* state) {
+  if (!heads_.prefers_few_queries(x, ctx, state, options_.feature_dim, kTaylor)) {
+    return SequenceMixer::run_outputs(x, ctx, state);
+  }
+  return mix(tokens_of(x, ctx.outputs), x, ctx, nullptr, ctx.outputs);
+}
+
+MixerOutput BasedMixer::mix(const Value& asking, const Value& x, const Context& ctx, MixerState* state,
+                            const std::vector<int64_t>& queries) const {
+  Value q = heads_.split(options_.qk_norm ? norm_q_(heads_.query(asking)) : heads_.query(asking));
   Value k = heads_.split(options_.qk_norm ? norm_k_(heads_.key(x)) : heads_.key(x));
   const Value v = heads_.value(x);
   if (options_.rope_base > 0) {
     const Value positions = token_positions(x, state);
-    q = rope(q, positions, {.base = options_.rope_base});
+    const Value asked = queries.empty() ? positions : positions_of(x, queries);
+    q = rope(q, asked, {.base = options_.rope_base});
     k = rope(k, positions, {.base = options_.rope_base});
   }
   ctx.observe(path() + ".q", q);
@@ -43,7 +54,8 @@ MixerOutput BasedMixer::run(const Value& x, const Context& ctx, MixerState* stat
                                    .scale = 1 / std::sqrt(static_cast<double>(options_.feature_dim)),
                                    .eps = options_.eps,
                                    .form = ctx.form,
-                                   .chunk = ctx.chunk};
+                                   .chunk = ctx.chunk,
+                                   .queries = queries};
   const Value o =
       with_linear_state(state, [&](LinearState* sums) { return quadratic_attention(q, k, v, attention, sums); });
   return {heads_.output(o), {}};

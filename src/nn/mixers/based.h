@@ -38,8 +38,12 @@ class BasedMixer : public SequenceMixer {
 
  protected:
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+  MixerOutput run_outputs(const Value& x, const Context& ctx, MixerState* state) override;
 
  private:
+  // asking: x, or the tokens `queries` of it
+  MixerOutput mix(const Value& asking, const Value& x, const Context& ctx, MixerState* state,
+                  const std::vector<int64_t>& queries) const;
   int64_t state_features() const;
 
   Options options_;

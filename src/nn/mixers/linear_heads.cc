@@ -12,6 +12,14 @@ LinearHeads::LinearHeads(const Scope& scope, int64_t channels, int64_t heads, in
       proj_v_(scope.child("proj_v"), channels, heads * value_dim, false),
       proj_o_(scope.child("proj_o"), heads * value_dim, channels, false) {}
 
+bool LinearHeads::prefers_few_queries(const Value& x, const Context& ctx, const MixerState* state, int64_t key_dim,
+                                      const QuadraticKernel& kernel) const {
+  const bool pairs = ctx.form == Form::kAuto || ctx.form == Form::kParallel;
+  if (!pairs || state != nullptr || ctx.observer != nullptr) return false;
+  const int64_t N = static_cast<int64_t>(ctx.outputs.size()) / x.size(0);
+  return kernels::few_queries_cost_less(x.size(1), N, key_dim, value_dim_, kernel);
+}
+
 MixerState LinearHeads::initial_state(Engine& engine, int64_t batch, int64_t features) const {
   MixerState state(batch);
   state.add(engine, "s", Shape({batch, heads_, features, value_dim_}), engine.compute_dtype());

@@ -2,6 +2,7 @@
 
 #include "engine/engine.h"
 #include "engine/state.h"
+#include "nn/context.h"
 #include "nn/layers.h"
 
 namespace rebased {
@@ -17,6 +18,9 @@ class LinearHeads {
   Value value(const Value& x) const { return split_heads(proj_v_(x), heads_); }  // [B, T, H, Dv]
   Value output(const Value& o) const { return proj_o_(merge_heads(o)); }         // [B, T, H, Dv] -> [B, T, C]
   Value split(const Value& x) const { return split_heads(x, heads_); }
+  // Whether the outputs of ctx.outputs come cheaper from these tokens' queries alone, and can.
+  bool prefers_few_queries(const Value& x, const Context& ctx, const MixerState* state, int64_t key_dim,
+                           const QuadraticKernel& kernel) const;
   int64_t heads() const { return heads_; }
   int64_t value_dim() const { return value_dim_; }
 

@@ -2,7 +2,14 @@
 
 #include <cmath>
 
+#include "nn/positions.h"
+
 namespace rebased {
+namespace {
+
+constexpr QuadraticKernel kSquare{.a = 0, .b = 0, .c = 1};
+
+}  // namespace
 
 RebasedMixer::RebasedMixer(const Options& options, const Scope& scope, const MixerSetup& setup)
     : SequenceMixer(scope.prefix()),
@@ -39,17 +46,18 @@ Value RebasedMixer::shape_scores(const Value& x, const Affine& affine) const {
   return options_.norm == "joint" ? heads_.split(y) : y;
 }
 
-Value RebasedMixer::attend(const Value& q, const Value& k, const Value& v, const Context& ctx,
-                           LinearState* state) const {
+Value RebasedMixer::attend(const Value& q, const Value& k, const Value& v, const Context& ctx, LinearState* state,
+                           const std::vector<int64_t>& queries) const {
   const double scale = options_.use_scale ? 1 / std::sqrt(static_cast<double>(options_.feature_dim)) : 1;
   if (options_.similarity == "score_square") {
     return quadratic_attention(q, k, v,
-                               {.kernel = {.a = 0, .b = 0, .c = 1},
+                               {.kernel = kSquare,
                                 .scale = scale,
                                 .eps = options_.eps,
                                 .normalize = options_.normalize_output,
                                 .form = ctx.form,
-                                .chunk = ctx.chunk},
+                                .chunk = ctx.chunk,
+                                .queries = queries},
                                state);
   }
   return linear_attention(unary(UnaryOp::kSquare, q), unary(UnaryOp::kSquare, k), v,
@@ -62,13 +70,26 @@ Value RebasedMixer::attend(const Value& q, const Value& k, const Value& v, const
 }
 
 MixerOutput RebasedMixer::run(const Value& x, const Context& ctx, MixerState* state) {
-  const Value q = shape_scores(heads_.query(x), query_);
+  return mix(x, x, ctx, state, {});
+}
+
+MixerOutput RebasedMixer::run_outputs(const Value& x, const Context& ctx, MixerState* state) {
+  if (options_.similarity != "score_square" ||
+      !heads_.prefers_few_queries(x, ctx, state, options_.feature_dim, kSquare)) {
+    return SequenceMixer::run_outputs(x, ctx, state);
+  }
+  return mix(tokens_of(x, ctx.outputs), x, ctx, nullptr, ctx.outputs);
+}
+
+MixerOutput RebasedMixer::mix(const Value& asking, const Value& x, const Context& ctx, MixerState* state,
+                              const std::vector<int64_t>& queries) const {
+  const Value q = shape_scores(heads_.query(asking), query_);
   const Value k = shape_scores(heads_.key(x), key_);
   const Value v = heads_.value(x);
   ctx.observe(path() + ".q", q);
   ctx.observe(path() + ".k", k);
   ctx.observe(path() + ".v", v);
-  const Value o = with_linear_state(state, [&](LinearState* sums) { return attend(q, k, v, ctx, sums); });
+  const Value o = with_linear_state(state, [&](LinearState* sums) { return attend(q, k, v, ctx, sums, queries); });
   return {heads_.output(o), {}};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "nn/mixers/linear_heads.h"
 #include "nn/sequence_mixer.h"
@@ -53,6 +54,7 @@ class RebasedMixer : public SequenceMixer {
 
  protected:
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+  MixerOutput run_outputs(const Value& x, const Context& ctx, MixerState* state) override;
 
  private:
   // gamma and beta of queries or keys; null where switched off.
@@ -62,7 +64,11 @@ class RebasedMixer : public SequenceMixer {
   };
   Affine declare_affine(const Scope& scope, int64_t channels) const;
   Value shape_scores(const Value& x, const Affine& affine) const;  // [B, T, H Dk] -> [B, T, H, Dk]
-  Value attend(const Value& q, const Value& k, const Value& v, const Context& ctx, LinearState* state) const;
+  // asking: x, or the tokens `queries` of it
+  MixerOutput mix(const Value& asking, const Value& x, const Context& ctx, MixerState* state,
+                  const std::vector<int64_t>& queries) const;
+  Value attend(const Value& q, const Value& k, const Value& v, const Context& ctx, LinearState* state,
+               const std::vector<int64_t>& queries) const;
   int64_t state_features() const;
 
   Options options_;

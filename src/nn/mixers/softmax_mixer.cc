@@ -19,6 +19,17 @@ int64_t rotary_channels(const SoftmaxOptions& options, int64_t head_dim, const s
   return rotary;
 }
 
+// positions [B, T] of the tokens [B, N].
+std::vector<int64_t> positions_at(const std::vector<int64_t>& positions, int64_t T,
+                                  const std::vector<int64_t>& tokens) {
+  const size_t N = tokens.size() / (positions.size() / static_cast<size_t>(T));
+  std::vector<int64_t> found(tokens);
+  for (size_t i = 0; i < found.size(); ++i) {
+    found[i] = positions[i / N * static_cast<size_t>(T) + static_cast<size_t>(tokens[i])];
+  }
+  return found;
+}
+
 }  // namespace
 
 SoftmaxMixer::SoftmaxMixer(const SoftmaxOptions& options, int64_t window, const Scope& scope, const MixerSetup& setup)
@@ -48,11 +59,20 @@ Value SoftmaxMixer::rotated(const Value& x, const Value& positions) const {
   return rope(x, positions, {.rotary = rotary_channels(options_, head_dim_, path()), .base = options_.rope_base});
 }
 
-MixerOutput SoftmaxMixer::run(const Value& x, const Context& ctx, MixerState* state) {
+MixerOutput SoftmaxMixer::run(const Value& x, const Context& ctx, MixerState* state) { return mix(x, ctx, state, {}); }
+
+MixerOutput SoftmaxMixer::run_outputs(const Value& x, const Context& ctx, MixerState* state) {
+  if (ctx.observer != nullptr) return SequenceMixer::run_outputs(x, ctx, state);
+  return mix(x, ctx, state, ctx.outputs);
+}
+
+MixerOutput SoftmaxMixer::mix(const Value& x, const Context& ctx, MixerState* state,
+                              const std::vector<int64_t>& outputs) const {
   const int64_t B = x.size(0), T = x.size(1), q_width = options_.num_heads * head_dim_,
                 kv_width = kv_heads_ * head_dim_;
   const std::vector<Value> qkv = split(wqkv_(x), 2, std::array{q_width, kv_width, kv_width});
-  Value q = split_heads(qkv[0], options_.num_heads), k = split_heads(qkv[1], kv_heads_),
+  const Value asked = outputs.empty() ? qkv[0] : tokens_of(qkv[0], outputs);
+  Value q = split_heads(asked, options_.num_heads), k = split_heads(qkv[1], kv_heads_),
         v = split_heads(qkv[2], kv_heads_);
   if (options_.qk_norm) {
     q = norm_q_(q);
@@ -64,17 +84,15 @@ MixerOutput SoftmaxMixer::run(const Value& x, const Context& ctx, MixerState* st
                              .dropout = ctx.training ? options_.dropout : 0,
                              .dropout_key = ctx.dropout_stream(path())};
   const std::vector<int64_t> new_pos = host_positions(B, T, state);
-  auto upload = [&](const std::vector<int64_t>& positions) {
-    return x.engine().from_host(positions.data(), DType::kI64, Shape({B, static_cast<int64_t>(positions.size()) / B}),
-                                DType::kI64);
-  };
-  const Value query_pos = upload(new_pos);
-  Value key_pos = query_pos;
+  Value key_pos = positions_of(x, new_pos);
+  const Value query_pos = outputs.empty() ? key_pos : positions_of(x, positions_at(new_pos, T, outputs));
   if (state != nullptr) {
     Keys keys = remember(*state, std::move(k), std::move(v), new_pos);
     k = std::move(keys.k);
     v = std::move(keys.v);
-    key_pos = upload(keys.key_pos);
+    key_pos = positions_of(x, keys.key_pos);
+  }
+  if (state != nullptr || !outputs.empty()) {
     attention.query_pos = query_pos;
     attention.key_pos = key_pos;
   }

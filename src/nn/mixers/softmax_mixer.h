@@ -45,6 +45,7 @@ class SoftmaxMixer : public SequenceMixer {
   SoftmaxMixer(const SoftmaxOptions& options, int64_t window, const Scope& scope, const MixerSetup& setup);
 
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+  MixerOutput run_outputs(const Value& x, const Context& ctx, MixerState* state) override;
 
   // Adds T new keys and values to the state and sets `keys`, `values`, `key_pos` to all that may be visible.
   struct Keys {
@@ -58,6 +59,7 @@ class SoftmaxMixer : public SequenceMixer {
   int64_t slot_bytes() const;  // of one cached key, value and position
 
  private:
+  MixerOutput mix(const Value& x, const Context& ctx, MixerState* state, const std::vector<int64_t>& outputs) const;
   Value rotated(const Value& x, const Value& positions) const;
 
   SoftmaxOptions options_;

@@ -1,0 +1,80 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/cpu/cpu_engine.h"
+#include "nn/models.h"
+
+namespace rebased::testing {
+namespace {
+
+constexpr int64_t kRows = 2, kTokens = 9, kVocab = 11;
+
+std::vector<int64_t> ids() {
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < kRows * kTokens; ++i) ids.push_back(i * 7 % kVocab);
+  return ids;
+}
+
+// Labels at `positions` of [kRows, kTokens] only.
+std::vector<int64_t> labels_at(const std::vector<int64_t>& positions) {
+  std::vector<int64_t> labels(kRows * kTokens, -100);
+  for (int64_t position : positions) labels[static_cast<size_t>(position)] = (position + 3) % kVocab;
+  return labels;
+}
+
+// The loss of `labels` and its parts are those of the logits of every token.
+void expect_loss_of_logits(const Json& config, const std::vector<int64_t>& positions) {
+  LanguageModel model = model_from(config);
+  CpuEngine engine;
+  model.parameters().initialise(engine, 5);
+  const Value tokens = engine.from_host(ids().data(), DType::kI64, Shape({kRows, kTokens}), DType::kI64);
+  const Value logits = model.logits(model.hidden(tokens, {}, nullptr));
+  std::vector<float> all(static_cast<size_t>(kRows * kTokens * kVocab));
+  engine.to_host(logits, all.data(), DType::kF32);
+  const std::vector<int64_t> labels = labels_at(positions);
+  const ModelLoss found = model.loss(tokens, labels, {});
+  ASSERT_EQ(found.positions, positions);
+  ASSERT_EQ(found.nll.size(), positions.size());
+  for (size_t i = 0; i < positions.size(); ++i) {
+    const float* row = all.data() + positions[i] * kVocab;
+    double sum = 0;
+    for (int64_t v = 0; v < kVocab; ++v) sum += std::exp(static_cast<double>(row[v]));
+    EXPECT_NEAR(found.nll[i], std::log(sum) - row[labels[static_cast<size_t>(positions[i])]], 1e-5) << positions[i];
+    EXPECT_EQ(found.best[i], std::max_element(row, row + kVocab) - row) << positions[i];
+  }
+}
+
+Json config_with(const Json& last_mixer, bool pre_norm) {
+  return {{"vocab_size", kVocab}, {"d_model", 8},     {"n_layers", 2},
+          {"pre_norm", pre_norm}, {"max_tokens", 16}, {"mixers", {{{"type", "short_conv"}}, last_mixer}}};
+}
+
+class LossOfLabels : public ::testing::TestWithParam<std::tuple<std::string, bool>> {
+ protected:
+  Json config() const {
+    const auto& [type, pre_norm] = GetParam();
+    Json mixer{{"type", type}};
+    if (type == "rebased" || type == "based") mixer["num_heads"] = 2, mixer["feature_dim"] = 4;
+    return config_with(mixer, pre_norm);
+  }
+};
+
+TEST_P(LossOfLabels, OneInEveryRow) { expect_loss_of_logits(config(), {4, 17}); }
+TEST_P(LossOfLabels, AsManyInEveryRow) { expect_loss_of_logits(config(), {0, 5, 8, 9, 12, 16}); }
+TEST_P(LossOfLabels, AsManyInAllButNotInEveryRow) { expect_loss_of_logits(config(), {2, 5, 8, 12}); }
+TEST_P(LossOfLabels, FewerInOneRow) { expect_loss_of_logits(config(), {5, 8, 12}); }
+TEST_P(LossOfLabels, NoneInOneRow) { expect_loss_of_logits(config(), {12, 13}); }
+TEST_P(LossOfLabels, OfEveryToken) {
+  expect_loss_of_logits(config(), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17});
+}
+
+INSTANTIATE_TEST_SUITE_P(LastMixers, LossOfLabels,
+                         ::testing::Combine(::testing::Values("rebased", "based", "attention", "short_conv"),
+                                            ::testing::Bool()),
+                         [](const auto& test) {
+                           return std::get<0>(test.param) + (std::get<1>(test.param) ? "_pre_norm" : "_post_norm");
+                         });
+
+}  // namespace
+}  // namespace rebased::testing
