@@ -71,10 +71,9 @@ inline void normaliser_grad(const Problem& x, int64_t n, int64_t token, const fl
   for (int64_t i = 0; i < n; ++i) dz[i] *= -u[i];
 }
 
-// u g by rows with dz in column Dv, and its transpose. dz is kept in w.dz, or is there already.
-inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool kept,
-                          const Workspace& w) {
-  if (plan.narrow) return pack_gradient_narrow(x, plan, item, t, n, w);
+// u g by rows with dz in column Dv. dz is kept in w.dz, or is there already.
+inline void pack_gradient_rows(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool kept,
+                               const Workspace& w) {
   const Ahead g_ahead = ahead_of(x, plan, item, x.N, t, n, {x.d_o, x.Dv}),
               o_ahead = ahead_of(x, plan, item, x.N, t, n, {x.o, x.Dv});
   const bool reads_o = x.normalize && !kept;
@@ -91,35 +90,68 @@ inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, 
     }
   }
   clear((padded(n) - n) * plan.value_ld, w.g + n * plan.value_ld);
+}
+
+// The same and its transpose.
+inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool kept,
+                          const Workspace& w) {
+  if (plan.narrow) return pack_gradient_narrow(x, plan, item, t, n, w);
+  pack_gradient_rows(x, plan, item, t, n, kept, w);
   transpose(padded(n), (x.Dv + 4) / 4 * 4, w.g, plan.value_ld, w.g_t, plan.ld);
+}
+
+// w.state_t = the state turned, zero in the columns behind F.
+inline void turn_state(const Problem& x, const Plan& plan, const Workspace& w) {
+  if (x.F < plan.key_ld) clear(plan.value_ld * plan.key_ld, w.state_t);
+  transpose_any(x.F, (x.Dv + 4) / 4 * 4, w.state, plan.value_ld, w.state_t, plan.key_ld);
 }
 
 // to[n, key_ld] = the gradient of packed tokens x_t through a state, of which each token takes row_t[Dv + 1, n].
 inline void grad_of_state(const Problem& x, const Plan& plan, int64_t n, const float* x_t, Coefficients coefficients,
                           const float* row_t, float* to, const Workspace& w) {
-  float* dphi = plain(x) ? w.dx_t : w.dphi;
-  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, row_t, plan.ld, dphi, plan.ld, w.lines);
-  if (!plain(x)) features_grad(x, n, x_t, plan.ld, coefficients, dphi, w.dx_t);
+  product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, row_t, plan.ld, w.dphi, plan.ld, w.lines);
+  features_grad(x, n, x_t, plan.ld, coefficients, w.dphi, w.dx_t);
   clear((plan.key_ld - x.Dk) * plan.ld, w.dx_t + x.Dk * plan.ld);
   transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, to, plan.key_ld);
 }
 
-// dk, dv of the packed keys at `slot` through the state's gradient, which w.state holds.
+// As grad_of_state for plain features, through a turned state, of which each token takes row[n, Dv + 1].
+inline void grad_of_turned_state(const Problem& x, const Plan& plan, int64_t n, const float* rows, const float* state,
+                                 float* to, const Workspace& w) {
+  product<false, false>(padded(n), plan.key_ld, x.Dv + 1, rows, plan.value_ld, state, plan.key_ld, to, plan.key_ld,
+                        w.lines);
+}
+
+// dk of the packed keys at `slot` through the state's gradient, which w.state holds.
 inline void key_grad_of_state(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
   const float* values = w.v + slot * plan.value_ld;
-  const float* keys = w.k + slot * plan.key_ld;
-  const bool by_rows = plain(x) && !plan.narrow;
-  const float* phi = by_rows ? keys : key_features(x, plan, n, slot, w);
+  float* dk = w.dk + slot * plan.key_ld;
+  if (plain(x)) {
+    turn_state(x, plan, w);
+    return grad_of_turned_state(x, plan, n, values, w.state_t, dk, w);
+  }
   transpose(padded(n), (x.Dv + 4) / 4 * 4, values, plan.value_ld, w.v_t, plan.ld);
-  grad_of_state(x, plan, n, w.k_t, {}, w.v_t, w.dk + slot * plan.key_ld, w);
+  grad_of_state(x, plan, n, w.k_t, {}, w.v_t, dk, w);
+}
+
+// dv likewise.
+inline void value_grad_of_state(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const float* phi,
+                                const Workspace& w) {
   float* dv = w.dv + slot * plan.value_ld;
   if (plan.narrow) {
     product<true, false>(x.Dv, padded(n), x.F, w.state, plan.value_ld, phi, plan.ld, w.dv + slot, plan.keys, w.lines);
-  } else if (by_rows) {
-    product<false, false>(n, plan.value_n, x.F, phi, plan.key_ld, w.state, plan.value_ld, dv, plan.value_ld, w.lines);
+  } else if (plain(x)) {
+    product<false, false>(n, plan.value_n, x.F, w.k + slot * plan.key_ld, plan.key_ld, w.state, plan.value_ld, dv,
+                          plan.value_ld, w.lines);
   } else {
     product<true, false>(n, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, dv, plan.value_ld, w.lines);
   }
+}
+
+inline void pass_state_grad(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
+  const float* phi = plain(x) && !plan.narrow ? nullptr : key_features(x, plan, n, slot, w);
+  key_grad_of_state(x, plan, n, slot, w);
+  value_grad_of_state(x, plan, n, slot, phi, w);
 }
 
 inline void clear_key_grad(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
@@ -279,11 +311,26 @@ inline bool reads_state(const Problem& x, const Plan& plan, const Item& item) {
   return x.s0 != nullptr || (plan.form == Form::kChunked && (item.begin > 0 || item.end - item.begin > plan.tile));
 }
 
+// What state_pass does to one packed chunk with plain features and w.state turned.
+inline void plain_state_pass(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool last,
+                             const Workspace& w) {
+  if (plan.narrow) {
+    pack_gradient_narrow(x, plan, item, t, n, w);
+  } else {
+    pack_gradient_rows(x, plan, item, t, n, false, w);
+  }
+  grad_of_turned_state(x, plan, n, w.g, w.state, w.dq, w);
+  if (last) return;
+  pack_keys(x, plan, item, t, n, 0, w);
+  product<true, true>(x.Dv + 1, plan.key_ld, n, w.v, plan.value_ld, w.k, plan.key_ld, w.state, plan.key_ld, w.lines);
+}
+
 // The chunk at t with the state before it in w.state, which it advances: the state's part of dq, stored unscaled in its
 // place in x.dq.
 inline void state_pass(const Problem& x, const Plan& plan, const Item& item, int64_t t, const Workspace& w) {
   const int64_t n = std::min(plan.tile, item.end - t);
   const int64_t token = item.batch * x.T + t;
+  const bool last = plan.form == Form::kParallel || t + n == item.end;
   if (t + n == item.end) {
     stream_chunk(x, plan, item, token, {{x.dk, x.Dk}, {x.dv, x.Dv}}, w.lines);
   } else {
@@ -291,14 +338,19 @@ inline void state_pass(const Problem& x, const Plan& plan, const Item& item, int
                  {{x.q, plain(x) ? 0 : x.Dk}, {x.k, x.Dk}, {x.v, x.Dv}, {x.d_o, x.Dv}, {x.o, x.Dv}, {x.dq, x.Dk}},
                  w.lines);
   }
-  if (!plain(x)) turn_queries(x, plan, item, t, n, w);
-  pack_gradient(x, plan, item, t, n, false, w);
   fetch_outputs(x, plan, item, t, n, x.dq, x.Dk);
-  grad_of_state(x, plan, n, w.q_t, query_coefficients(x), w.g_t, w.dq, w);
+  if (plain(x)) {
+    plain_state_pass(x, plan, item, t, n, last, w);
+  } else {
+    turn_queries(x, plan, item, t, n, w);
+    pack_gradient(x, plan, item, t, n, false, w);
+    grad_of_state(x, plan, n, w.q_t, query_coefficients(x), w.g_t, w.dq, w);
+    if (!last) {
+      pack_keys(x, plan, item, t, n, 0, w);
+      add_keys_to_state(x, plan, n, 0, w);
+    }
+  }
   unpack_rows(n, x.Dk, w.dq, plan.key_ld, 1, x.dq + query_at(x, item, t) * x.Dk, x.H * x.Dk);
-  if (plan.form == Form::kParallel || t + n == item.end) return;
-  pack_keys(x, plan, item, t, n, 0, w);
-  add_keys_to_state(x, plan, n, 0, w);
 }
 
 inline void add_queries_to_state_grad(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
@@ -348,7 +400,7 @@ inline void backward_chunk(const Problem& x, const Plan& plan, const Item& item,
   if (last) {
     clear_key_grad(x, plan, n, 0, w);
   } else {
-    key_grad_of_state(x, plan, n, 0, w);
+    pass_state_grad(x, plan, n, 0, w);
   }
   tile_grad(x, plan, n, n, 0, true, w);
   finish_query_grad(x, plan, item, t, n, w);
@@ -363,7 +415,7 @@ inline void backward_tiles(const Problem& x, const Plan& plan, const Item& item,
     if (x.d_sT == nullptr && x.d_zT == nullptr) {
       clear_key_grad(x, plan, n, t, w);
     } else {
-      key_grad_of_state(x, plan, n, t, w);
+      pass_state_grad(x, plan, n, t, w);
     }
   }
   for (int64_t i = 0; i < x.N; i += plan.tile) {
@@ -398,6 +450,13 @@ inline void backward_chunks(const Problem& x, const Plan& plan, const Item& item
   }
 }
 
+inline void turn_states(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
+  for_each_head(x, plan, item, w, [&](const Item& /*head*/, const Workspace& own) {
+    turn_state(x, plan, own);
+    std::copy_n(own.state_t, (x.Dv + 1) * plan.key_ld, own.state);
+  });
+}
+
 // Gradient of one item. With several segments w.state already holds the state before the item and `state_grad` the
 // gradient of the state after it; else both are loaded from the arguments into w.state, one after the other.
 inline void backward_item(const Problem& x, const Plan& plan, const Item& item, float* state_grad,
@@ -405,6 +464,7 @@ inline void backward_item(const Problem& x, const Plan& plan, const Item& item, 
   Workspace w = workspace;
   const bool continued = reads_state(x, plan, item);
   if (continued && plan.segments == 1) load_states(x, plan, item, x.s0, x.z0, w);
+  if (continued && plain(x)) turn_states(x, plan, item, w);
   for (int64_t t = item.begin; continued && t < item.end; t += plan.tile) {
     for_each_head(x, plan, item, w, [&](const Item& head, const Workspace& own) { state_pass(x, plan, head, t, own); });
   }

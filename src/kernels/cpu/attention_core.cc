@@ -47,8 +47,10 @@ void carve_backward(const Problem& x, const Plan& plan, Carver& carver, Workspac
   w.dq = carver.take(plan.ld * plan.key_ld);
   w.dk = carver.take(plan.keys * plan.key_ld);
   w.dv = carver.take(plan.keys * plan.value_ld);
-  w.dphi = carver.take(plan.states ? x.F * plan.ld : 0);
-  w.dx_t = carver.take(plan.states ? plan.key_ld * plan.ld : 0);
+  const bool turned = plan.states && plain(x), mapped = plan.states && !plain(x);
+  w.dphi = carver.take(mapped ? x.F * plan.ld : 0);
+  w.dx_t = carver.take(mapped ? plan.key_ld * plan.ld : 0);
+  w.state_t = carver.take(turned ? plan.value_ld * plan.key_ld : 0);
 }
 
 constexpr int64_t kGroupFloats = int64_t{1} << 17;  // states of a group: half of a second cache
@@ -93,7 +95,8 @@ Plan make_plan(const Problem& x, bool backward) noexcept {
   plan.states = wants_states(x, backward) || (!parallel && x.T > plan.tile);
   plan.narrow = x.Dv <= kNarrow;
   plan.num_has_den = !plan.narrow && plan.value_n > x.Dv;
-  plan.state_floats = plan.states ? x.F * plan.value_ld : 0;
+  const int64_t turned = backward && plain(x) ? (x.Dv + 1) * plan.key_ld : 0;
+  plan.state_floats = plan.states ? std::max(x.F * plan.value_ld, turned) : 0;
   if (plan.form == Form::kChunked) {
     const int64_t chunks = (x.T + plan.tile - 1) / plan.tile;
     plan.segments = std::clamp<int64_t>(thread_count() / std::max<int64_t>(x.B * x.H, 1), 1, chunks);

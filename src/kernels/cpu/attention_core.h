@@ -30,6 +30,9 @@ struct Problem {
   float *dq = nullptr, *dk = nullptr, *dv = nullptr, *d_s0 = nullptr, *d_z0 = nullptr;
 };
 
+// Whether queries and keys are their own features.
+constexpr bool plain(const Problem& x) { return x.linear && !x.constant && !x.quadratic && x.b == 1; }
+
 // Every row of a packed buffer holds a multiple of kPad floats, which every vector length divides.
 inline constexpr int64_t kPad = 16;
 inline constexpr int64_t kTile = 64;       // tokens a tile, and a chunk unless the caller says otherwise
@@ -53,7 +56,7 @@ struct Plan {
   bool narrow = false;
   bool num_has_den = false;  // the normaliser is summed in column Dv of the numerators
   int64_t workspace = 0;     // floats a thread
-  int64_t state_floats = 0;  // floats of one packed state [F, value_ld]
+  int64_t state_floats = 0;  // floats of one packed state [F, value_ld], or turned [Dv + 1, key_ld]
 };
 
 Form choose_form(const Problem& problem) noexcept;
@@ -80,6 +83,7 @@ struct Workspace {
   float* slopes;        // [tile, ld] gradient of the scores
   float *dq, *dk, *dv;  // [ld, key_ld]; [keys, key_ld]; [keys, value_ld] or [Dv, keys] when narrow
   float *dphi, *dx_t;   // [F, ld]; [key_ld, ld]
+  float* state_t;       // [value_ld, key_ld], plain features only
   LineStream* lines;    // what products with a state fetch meanwhile, set for each item
 };
 

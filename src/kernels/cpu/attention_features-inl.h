@@ -21,9 +21,6 @@ struct Coefficients {
 
 HWY_INLINE Coefficients query_coefficients(const Problem& x) { return {x.a, x.b, x.c}; }
 
-// Whether queries and keys are their own features.
-HWY_INLINE bool plain(const Problem& x) { return x.linear && !x.constant && !x.quadratic && x.b == 1; }
-
 // phi[F, ld] of n tokens x_t[Dk, ld]; zero for the padding tokens. Returns where they are: x_t where it is its own map.
 inline const float* features(const Problem& problem, int64_t n, const float* x_t, int64_t ld, Coefficients coefficients,
                              float* phi) {

@@ -20,6 +20,7 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 using cpu::HWY_NAMESPACE::lanes::transpose;
+using cpu::HWY_NAMESPACE::lanes::transpose_any;
 using Lanes = hn::CappedTag<float, kPad>;
 using Vec = hn::Vec<Lanes>;
 constexpr int64_t kLanes = hn::MaxLanes(Lanes());
