@@ -216,17 +216,24 @@ inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int
   }
 }
 
-// What the state contributes to the packed queries.
+// num = what the state contributes to the packed queries; the normaliser's part is added to den.
 inline void attend_state(const Problem& x, const Plan& plan, int64_t queries, const Workspace& w) {
   const float* phi = query_features(x, plan, queries, w);
   const int64_t columns = padded(queries);
   if (!plan.num_has_den) add_weighted_rows(x.F, columns, phi, plan.ld, w.state + x.Dv, plan.value_ld, w.den);
   if (plan.narrow) {
-    product<true, true>(x.Dv, columns, x.F, w.state, plan.value_ld, phi, plan.ld, w.num, plan.ld, w.lines);
+    product<true, false>(x.Dv, columns, x.F, w.state, plan.value_ld, phi, plan.ld, w.num, plan.ld, w.lines);
   } else {
-    product<true, true>(queries, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, w.num, plan.value_ld,
-                        w.lines);
+    product<true, false>(queries, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, w.num, plan.value_ld,
+                         w.lines);
   }
+}
+
+// Sums of n queries before any pairs: from the state, or none.
+inline void begin_sums(const Problem& x, const Plan& plan, int64_t n, bool from_state, const Workspace& w) {
+  clear(padded(n), w.den);
+  if (from_state) return attend_state(x, plan, n, w);
+  clear(plan.narrow ? x.Dv * plan.ld : padded(n) * plan.value_ld, w.num);
 }
 
 // o = num / (den + eps), z = den.
@@ -251,11 +258,6 @@ inline void finish_queries(const Problem& x, const Plan& plan, const Item& item,
   }
 }
 
-inline void clear_sums(const Problem& x, const Plan& plan, int64_t n, const Workspace& w) {
-  clear(padded(n), w.den);
-  clear(plan.narrow ? x.Dv * plan.ld : padded(n) * plan.value_ld, w.num);
-}
-
 // The chunk at t from the state in w.state, which it leaves advanced when a state is kept.
 inline void forward_chunk(const Problem& x, const Plan& plan, const Item& item, int64_t t, const Workspace& w) {
   const int64_t n = std::min(plan.tile, item.end - t);
@@ -263,9 +265,7 @@ inline void forward_chunk(const Problem& x, const Plan& plan, const Item& item, 
   fetch_outputs(x, plan, item, t, n, x.o, x.Dv);
   turn_queries(x, plan, item, t, n, w);
   pack_keys(x, plan, item, t, n, 0, w);
-  clear_sums(x, plan, n, w);
-  const bool empty = x.s0 == nullptr && t == 0;
-  if (plan.states && !empty) attend_state(x, plan, n, w);
+  begin_sums(x, plan, n, plan.states && (x.s0 != nullptr || t > 0), w);
   attend_tile(x, plan, n, n, 0, true, w);
   finish_queries(x, plan, item, t, n, w);
   if (t + n == item.end && (x.sT == nullptr || item.end < x.T)) return;
@@ -289,8 +289,7 @@ inline void forward_tiles(const Problem& x, const Plan& plan, const Item& item, 
     const int64_t n = std::min(plan.tile, x.N - i);
     number_queries(x, item, i, n, w);
     turn_queries(x, plan, item, i, n, w);
-    clear_sums(x, plan, n, w);
-    if (x.s0 != nullptr) attend_state(x, plan, n, w);
+    begin_sums(x, plan, n, x.s0 != nullptr, w);
     for_key_tiles(plan, n, w, [&](int64_t s, int64_t keys, bool diagonal) HWY_ATTR {
       attend_tile(x, plan, n, keys, s, diagonal, w);
     });
