@@ -34,35 +34,20 @@ inline void dot_rows(int64_t rows, int64_t n, const float* x, const float* y, in
   }
 }
 
-// Narrow: u g over time with dz in row Dv, the outputs over time; by rows only where a state takes them up.
+// Narrow: u g and the outputs by rows; columns from Dv on are not read.
 inline void pack_gradient_narrow(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
                                  const Workspace& w) {
-  const Lanes d;
-  const int64_t first = query_at(x, item, t), stride = x.H * x.Dv;
-  float* dz = w.g_t + x.Dv * plan.ld;
-  pack_columns(n, x.Dv, x.d_o + first * x.Dv, stride, w.g_t, plan.ld);
-  if (x.normalize) {
-    pack_columns(n, x.Dv, x.o + first * x.Dv, stride, w.o_t, plan.ld);
-    pack_columns(n, 1, x.z + first, x.H, w.den, 0);
-    for (int64_t i = 0; i < padded(n); i += kLanes) {
-      const Vec u = hn::Div(hn::Set(d, 1), hn::Add(hn::LoadU(d, w.den + i), hn::Set(d, x.eps)));
-      Vec sum = hn::Zero(d);
-      for (int64_t e = 0; e < x.Dv; ++e) {
-        const Vec g = hn::Mul(u, hn::LoadU(d, w.g_t + e * plan.ld + i));
-        hn::StoreU(g, d, w.g_t + e * plan.ld + i);
-        sum = hn::NegMulAdd(g, hn::LoadU(d, w.o_t + e * plan.ld + i), sum);
-      }
-      hn::StoreU(sum, d, dz + i);
+  const int64_t first = query_at(x, item, t);
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t token = first + i * x.H;
+    const float u = x.normalize ? 1 / (x.z[token] + x.eps) : 1;
+    for (int64_t e = 0; e < x.Dv; ++e) {
+      w.g[i * plan.value_ld + e] = u * x.d_o[token * x.Dv + e];
+      w.o[i * plan.value_ld + e] = x.normalize ? x.o[token * x.Dv + e] : 0;
     }
-    // Padding tokens have z = 0, so that u may be infinite there: their g and dz are made 0 again.
-    for (int64_t e = 0; e <= x.Dv; ++e) clear(padded(n) - n, w.g_t + e * plan.ld + n);
-  } else {
-    clear(x.Dv * plan.ld, w.o_t);
-    clear(padded(n), dz);
   }
-  if (!plan.states) return;
-  clear((plan.value_ld - x.Dv - 1) * plan.ld, w.g_t + (x.Dv + 1) * plan.ld);
-  transpose(plan.value_ld, padded(n), w.g_t, plan.ld, w.g, plan.value_ld);
+  clear((padded(n) - n) * plan.value_ld, w.g + n * plan.value_ld);
+  clear((padded(n) - n) * plan.value_ld, w.o + n * plan.value_ld);
 }
 
 // dz = -u d_o . o of up to four tokens from `token` on, with u in `u`.
@@ -95,7 +80,8 @@ inline void pack_gradient_rows(const Problem& x, const Plan& plan, const Item& i
 // The same and its transpose.
 inline void pack_gradient(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool kept,
                           const Workspace& w) {
-  if (plan.narrow) return pack_gradient_narrow(x, plan, item, t, n, w);
+  if (plan.narrow) pack_gradient_narrow(x, plan, item, t, n, w);
+  if (plan.narrow && !plan.states) return;
   pack_gradient_rows(x, plan, item, t, n, kept, w);
   transpose(padded(n), (x.Dv + 4) / 4 * 4, w.g, plan.value_ld, w.g_t, plan.ld);
 }
@@ -106,11 +92,17 @@ inline void turn_state(const Problem& x, const Plan& plan, const Workspace& w) {
   transpose_any(x.F, (x.Dv + 4) / 4 * 4, w.state, plan.value_ld, w.state_t, plan.key_ld);
 }
 
-// to[n, key_ld] = the gradient of packed tokens x_t through a state, of which each token takes row_t[Dv + 1, n].
-inline void grad_of_state(const Problem& x, const Plan& plan, int64_t n, const float* x_t, Coefficients coefficients,
-                          const float* row_t, float* to, const Workspace& w) {
+// w.dx_t = the gradient of n packed tokens x_t through a state, of which each token takes row_t[Dv + 1, n].
+inline void turned_grad_of_state(const Problem& x, const Plan& plan, int64_t n, const float* x_t,
+                                 Coefficients coefficients, const float* row_t, const Workspace& w) {
   product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, row_t, plan.ld, w.dphi, plan.ld, w.lines);
   features_grad(x, n, x_t, plan.ld, coefficients, w.dphi, w.dx_t);
+}
+
+// to[n, key_ld] = the same by rows.
+inline void grad_of_state(const Problem& x, const Plan& plan, int64_t n, const float* x_t, Coefficients coefficients,
+                          const float* row_t, float* to, const Workspace& w) {
+  turned_grad_of_state(x, plan, n, x_t, coefficients, row_t, w);
   clear((plan.key_ld - x.Dk) * plan.ld, w.dx_t + x.Dk * plan.ld);
   transpose(plan.key_ld, padded(n), w.dx_t, plan.ld, to, plan.key_ld);
 }
@@ -122,96 +114,45 @@ inline void grad_of_turned_state(const Problem& x, const Plan& plan, int64_t n, 
                         w.lines);
 }
 
-// dk of the packed keys at `slot` through the state's gradient, which w.state holds.
-inline void key_grad_of_state(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
-  const float* values = w.v + slot * plan.value_ld;
-  float* dk = w.dk + slot * plan.key_ld;
+// dk, dv of the packed keys at `slot` through the state's gradient, which w.state holds; here over time.
+inline void pass_state_grad_narrow(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
+  const float* phi = key_features(x, plan, n, slot, w);
+  transpose(padded(n), (x.Dv + 4) / 4 * 4, w.v + slot * plan.value_ld, plan.value_ld, w.v_t, plan.ld);
+  if (plain(x)) {
+    product<false, false>(x.F, padded(n), x.Dv + 1, w.state, plan.value_ld, w.v_t, plan.ld, w.dk + slot, plan.keys,
+                          w.lines);
+  } else {
+    turned_grad_of_state(x, plan, n, w.k_t, {}, w.v_t, w);
+    copy_rows(x.Dk, padded(n), w.dx_t, plan.ld, w.dk + slot, plan.keys);
+  }
+  product<true, false>(x.Dv, padded(n), x.F, w.state, plan.value_ld, phi, plan.ld, w.dv + slot, plan.keys, w.lines);
+}
+
+// The same by rows.
+inline void pass_state_grad(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
+  if (plan.narrow) return pass_state_grad_narrow(x, plan, n, slot, w);
+  const float *keys = w.k + slot * plan.key_ld, *values = w.v + slot * plan.value_ld;
+  float *dk = w.dk + slot * plan.key_ld, *dv = w.dv + slot * plan.value_ld;
   if (plain(x)) {
     turn_state(x, plan, w);
-    return grad_of_turned_state(x, plan, n, values, w.state_t, dk, w);
+    grad_of_turned_state(x, plan, n, values, w.state_t, dk, w);
+    product<false, false>(n, plan.value_n, x.F, keys, plan.key_ld, w.state, plan.value_ld, dv, plan.value_ld, w.lines);
+    return;
   }
+  const float* phi = key_features(x, plan, n, slot, w);
   transpose(padded(n), (x.Dv + 4) / 4 * 4, values, plan.value_ld, w.v_t, plan.ld);
   grad_of_state(x, plan, n, w.k_t, {}, w.v_t, dk, w);
-}
-
-// dv likewise.
-inline void value_grad_of_state(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const float* phi,
-                                const Workspace& w) {
-  float* dv = w.dv + slot * plan.value_ld;
-  if (plan.narrow) {
-    product<true, false>(x.Dv, padded(n), x.F, w.state, plan.value_ld, phi, plan.ld, w.dv + slot, plan.keys, w.lines);
-  } else if (plain(x)) {
-    product<false, false>(n, plan.value_n, x.F, w.k + slot * plan.key_ld, plan.key_ld, w.state, plan.value_ld, dv,
-                          plan.value_ld, w.lines);
-  } else {
-    product<true, false>(n, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, dv, plan.value_ld, w.lines);
-  }
-}
-
-inline void pass_state_grad(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
-  const float* phi = plain(x) && !plan.narrow ? nullptr : key_features(x, plan, n, slot, w);
-  key_grad_of_state(x, plan, n, slot, w);
-  value_grad_of_state(x, plan, n, slot, phi, w);
+  product<true, false>(n, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, dv, plan.value_ld, w.lines);
 }
 
 inline void clear_key_grad(const Problem& x, const Plan& plan, int64_t n, int64_t slot, const Workspace& w) {
+  if (plan.narrow) {
+    for (int64_t i = 0; i < x.Dk; ++i) clear(padded(n), w.dk + i * plan.keys + slot);
+    for (int64_t e = 0; e < x.Dv; ++e) clear(padded(n), w.dv + e * plan.keys + slot);
+    return;
+  }
   clear(padded(n) * plan.key_ld, w.dk + slot * plan.key_ld);
-  if (!plan.narrow) clear(padded(n) * plan.value_ld, w.dv + slot * plan.value_ld);
-  for (int64_t e = 0; plan.narrow && e < x.Dv; ++e) clear(padded(n), w.dv + e * plan.keys + slot);
-}
-
-// dA of a narrow tile from the differences v - o, where g.v and g.o would cancel: slopes[j, i].
-template <int kDv>
-inline void narrow_weight_grad(const Plan& plan, int64_t n_keys, int64_t first, int64_t columns, const float* values,
-                               float* slopes, const Workspace& w) {
-  const Lanes d;
-  for (int64_t i = first; i < columns; i += kLanes) {
-    Vec g[kDv], o[kDv];
-    HWY_UNROLL(8)
-    for (int e = 0; e < kDv; ++e) {
-      g[e] = hn::LoadU(d, w.g_t + e * plan.ld + i);
-      o[e] = hn::LoadU(d, w.o_t + e * plan.ld + i);
-    }
-    for (int64_t j = 0; j < n_keys; ++j) {
-      Vec sum = hn::Zero(d);
-      HWY_UNROLL(8)
-      for (int e = 0; e < kDv; ++e) sum = hn::MulAdd(g[e], hn::Sub(hn::Set(d, values[j * w.values_ld + e]), o[e]), sum);
-      hn::StoreU(sum, d, slopes + j * plan.ld + i);
-    }
-  }
-}
-
-inline void narrow_weight_grad(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
-                               const float* values, float* slopes, const Workspace& w) {
-  using Body = void (*)(const Plan&, int64_t, int64_t, int64_t, const float*, float*, const Workspace&);
-  static constexpr Body kBodies[kNarrow] = {narrow_weight_grad<1>, narrow_weight_grad<2>, narrow_weight_grad<3>,
-                                            narrow_weight_grad<4>, narrow_weight_grad<5>, narrow_weight_grad<6>,
-                                            narrow_weight_grad<7>, narrow_weight_grad<8>};
-  kBodies[x.Dv - 1](plan, n_keys, first, columns, values, slopes, w);
-}
-
-// dv[e, j] += sum over queries of weights[j, i] g[e, i]; four keys share each load of g.
-inline void narrow_value_grad(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t columns,
-                              const float* weights, float* dv, const Workspace& w) {
-  const Lanes d;
-  for (int64_t j = 0; j < n_keys; j += 4) {
-    const int64_t ld = plan.ld, rows = std::min<int64_t>(4, n_keys - j);
-    const float* row[4];
-    for (int64_t r = 0; r < 4; ++r) row[r] = weights + (j + std::min(r, rows - 1)) * ld;
-    for (int64_t e = 0; e < x.Dv; ++e) {
-      Vec sum0 = hn::Zero(d), sum1 = sum0, sum2 = sum0, sum3 = sum0;
-      for (int64_t i = first; i < columns; i += kLanes) {
-        const Vec g = hn::LoadU(d, w.g_t + e * ld + i);
-        sum0 = hn::MulAdd(g, hn::LoadU(d, row[0] + i), sum0);
-        sum1 = hn::MulAdd(g, hn::LoadU(d, row[1] + i), sum1);
-        sum2 = hn::MulAdd(g, hn::LoadU(d, row[2] + i), sum2);
-        sum3 = hn::MulAdd(g, hn::LoadU(d, row[3] + i), sum3);
-      }
-      float sums[4];
-      sums_of_lanes(d, sum0, sum1, sum2, sum3, sums);
-      for (int64_t r = 0; r < rows; ++r) dv[e * plan.keys + j + r] += sums[r];
-    }
-  }
+  clear(padded(n) * plan.value_ld, w.dv + slot * plan.value_ld);
 }
 
 // Scores and dA of a row block, keys from slot `key` on, to weights and slopes W; both 0 where a query precedes its
@@ -246,28 +187,20 @@ inline void pair_block(const Problem& x, const Plan& plan, int64_t n_keys, int64
   const float* values = w.values + (slot + row) * w.values_ld;
   float* slopes = w.slopes + row * plan.ld;
   scores_of_keys(x, plan, n_keys, first, columns, w.k + (slot + row) * plan.key_ld, w, row);
-  if (plan.narrow) {
-    narrow_weight_grad(x, plan, n_keys, first, columns, values, slopes, w);
-  } else {
-    product<false, false>(n_keys, columns - first, x.Dv + 1, values, plan.value_ld, w.g_t + first, plan.ld,
-                          slopes + first, plan.ld);
-  }
+  product<false, false>(n_keys, columns - first, x.Dv + 1, values, plan.value_ld, w.g_t + first, plan.ld,
+                        slopes + first, plan.ld);
   slope_scores(x, plan, n_keys, first, columns, row, slot + row, diagonal, w);
 }
 
 // dk and dv of the same block from all queries that see it.
-inline void add_key_grad(const Problem& x, const Plan& plan, int64_t n_keys, int64_t first, int64_t queries,
-                         int64_t row, int64_t slot, const Workspace& w) {
+inline void add_key_grad(const Plan& plan, int64_t n_keys, int64_t first, int64_t queries, int64_t row, int64_t slot,
+                         const Workspace& w) {
   const float* slopes = w.slopes + row * plan.ld + first;
   product<false, true>(n_keys, plan.key_ld, queries - first, slopes, plan.ld, w.q + first * plan.key_ld, plan.key_ld,
                        w.dk + (slot + row) * plan.key_ld, plan.key_ld);
   const float* weights = w.scores + row * plan.ld;
-  if (plan.narrow) {
-    narrow_value_grad(x, plan, n_keys, first, padded(queries), weights, w.dv + slot + row, w);
-  } else {
-    product<false, true>(n_keys, plan.value_n, queries - first, weights + first, plan.ld, w.g + first * plan.value_ld,
-                         plan.value_ld, w.dv + (slot + row) * plan.value_ld, plan.value_ld);
-  }
+  product<false, true>(n_keys, plan.value_n, queries - first, weights + first, plan.ld, w.g + first * plan.value_ld,
+                       plan.value_ld, w.dv + (slot + row) * plan.value_ld, plan.value_ld);
 }
 
 // dq of queries [first, first + queries) from keys [0, n_keys) of the tile at `slot`.
@@ -279,17 +212,18 @@ inline void add_query_grad(const Plan& plan, int64_t first, int64_t queries, int
 
 inline void tile_grad(const Problem& x, const Plan& plan, int64_t queries, int64_t n_keys, int64_t slot, bool diagonal,
                       const Workspace& w) {
+  if (plan.narrow) return narrow_grad(x, plan, queries, n_keys, slot, diagonal, w);
   const int64_t columns = padded(queries);
   if (!diagonal) {
     pair_block(x, plan, n_keys, 0, columns, 0, slot, false, w);
-    add_key_grad(x, plan, n_keys, 0, queries, 0, slot, w);
+    add_key_grad(plan, n_keys, 0, queries, 0, slot, w);
     add_query_grad(plan, 0, queries, n_keys, slot, w);
     return;
   }
   for (int64_t j = 0; j < n_keys; j += kPad) {
-    const int64_t rows = std::min(kPad, n_keys - j), first = first_to_see(w, queries, slot + j);
+    const int64_t rows = std::min(kPad, n_keys - j), first = first_to_see(w, queries, slot + j, kPad);
     pair_block(x, plan, rows, first, columns, j, slot, true, w);
-    add_key_grad(x, plan, rows, first, queries, j, slot, w);
+    add_key_grad(plan, rows, first, queries, j, slot, w);
   }
   for (int64_t i = 0; i < queries; i += kPad) {
     const int64_t n = std::min(kPad, queries - i);
@@ -300,9 +234,12 @@ inline void tile_grad(const Problem& x, const Plan& plan, int64_t queries, int64
 inline void store_key_grad(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, int64_t slot,
                            const Workspace& w) {
   const int64_t first = token_at(x, item, t);
-  unpack_rows(n, x.Dk, w.dk + slot * plan.key_ld, plan.key_ld, 1, x.dk + first * x.Dk, x.H * x.Dk);
-  float* dv = x.dv + first * x.Dv;
-  if (plan.narrow) return unpack_columns(n, x.Dv, w.dv + slot, plan.keys, dv, x.H * x.Dv);
+  float *dk = x.dk + first * x.Dk, *dv = x.dv + first * x.Dv;
+  if (plan.narrow) {
+    transpose_any(x.Dk, n, w.dk + slot, plan.keys, dk, x.H * x.Dk);
+    return unpack_columns(n, x.Dv, w.dv + slot, plan.keys, dv, x.H * x.Dv);
+  }
+  unpack_rows(n, x.Dk, w.dk + slot * plan.key_ld, plan.key_ld, 1, dk, x.H * x.Dk);
   unpack_rows(n, x.Dv, w.dv + slot * plan.value_ld, plan.value_ld, 1, dv, x.H * x.Dv);
 }
 
@@ -314,11 +251,7 @@ inline bool reads_state(const Problem& x, const Plan& plan, const Item& item) {
 // What state_pass does to one packed chunk with plain features and w.state turned.
 inline void plain_state_pass(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool last,
                              const Workspace& w) {
-  if (plan.narrow) {
-    pack_gradient_narrow(x, plan, item, t, n, w);
-  } else {
-    pack_gradient_rows(x, plan, item, t, n, false, w);
-  }
+  pack_gradient_rows(x, plan, item, t, n, false, w);
   grad_of_turned_state(x, plan, n, w.g, w.state, w.dq, w);
   if (last) return;
   pack_keys(x, plan, item, t, n, 0, w);
@@ -361,7 +294,8 @@ inline void add_queries_to_state_grad(const Problem& x, const Plan& plan, int64_
 // Queries of one tile: packed, with the state's part of their gradient where state_pass left one.
 inline void begin_queries(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool continued,
                           const Workspace& w) {
-  pack_queries(x, plan, item, t, n, w);
+  pack_query_rows(x, plan, item, t, n, w);
+  if (!plan.narrow || plan.states) turn_query_rows(plan, n, w);
   pack_gradient(x, plan, item, t, n, continued, w);
   if (continued) {
     const float* dq = x.dq + query_at(x, item, t) * x.Dk;
@@ -369,6 +303,15 @@ inline void begin_queries(const Problem& x, const Plan& plan, const Item& item, 
   } else {
     clear(padded(n) * plan.key_ld, w.dq);
   }
+}
+
+// Keys of one tile: packed, where narrow also over time with their values.
+inline void begin_keys(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, int64_t slot,
+                       const Workspace& w) {
+  pack_keys(x, plan, item, t, n, slot, w);
+  if (!plan.narrow) return;
+  transpose(padded(n), plan.key_ld, w.k + slot * plan.key_ld, plan.key_ld, w.keys_t + slot, plan.keys);
+  pack_columns(n, x.Dv, x.v + token_at(x, item, t) * x.Dv, x.H * x.Dv, w.values_t + slot, plan.keys);
 }
 
 inline void finish_query_grad(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n,
@@ -394,7 +337,7 @@ inline void backward_chunk(const Problem& x, const Plan& plan, const Item& item,
                 {x.dv, x.Dv}},
                w.lines);
   begin_queries(x, plan, item, t, n, continued, w);
-  pack_keys(x, plan, item, t, n, 0, w);
+  begin_keys(x, plan, item, t, n, 0, w);
   fetch_outputs(x, plan, item, t, n, x.dk, x.Dk);
   fetch_outputs(x, plan, item, t, n, x.dv, x.Dv);
   if (last) {
@@ -408,10 +351,22 @@ inline void backward_chunk(const Problem& x, const Plan& plan, const Item& item,
   if (t > item.begin || wanted) add_queries_to_state_grad(x, plan, n, w);
 }
 
+// Streams the head's share of the next batch row, in order of address.
+inline void stream_row(const Problem& x, const Plan& plan, const Item& item, LineStream* lines) {
+  lines->clear();
+  if (!plan.streamed || item.batch + 1 == x.B) return;
+  const int64_t share = (item.batch + 1) * x.H + item.head;
+  const Rows of_queries[] = {{x.q, x.Dk}, {x.d_o, x.Dv}, {x.o, x.Dv}, {x.dq, x.Dk}};
+  const Rows of_keys[] = {{x.k, x.Dk}, {x.v, x.Dv}, {x.dk, x.Dk}, {x.dv, x.Dv}};
+  for (const auto& [base, D] : of_queries) lines->add(base + share * x.N * D, x.N * D);
+  for (const auto& [base, D] : of_keys) lines->add(base + share * x.T * D, x.T * D);
+}
+
 inline void backward_tiles(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
+  stream_row(x, plan, item, w.lines);
   for (int64_t t = 0; t < x.T; t += plan.tile) {
     const int64_t n = std::min(plan.tile, x.T - t);
-    pack_keys(x, plan, item, t, n, t, w);
+    begin_keys(x, plan, item, t, n, t, w);
     if (x.d_sT == nullptr && x.d_zT == nullptr) {
       clear_key_grad(x, plan, n, t, w);
     } else {
@@ -435,7 +390,8 @@ inline void backward_tiles(const Problem& x, const Plan& plan, const Item& item,
 inline void sum_queries(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {
   for (int64_t t = item.begin; t < item.end; t += plan.tile) {
     const int64_t n = std::min(plan.tile, item.end - t);
-    pack_queries(x, plan, item, t, n, w);
+    pack_query_rows(x, plan, item, t, n, w);
+    turn_query_rows(plan, n, w);
     pack_gradient(x, plan, item, t, n, false, w);
     add_queries_to_state_grad(x, plan, n, w);
   }

@@ -41,18 +41,21 @@ void carve_backward(const Problem& x, const Plan& plan, Carver& carver, Workspac
   w.v_t = carver.take(plan.value_ld * plan.ld);
   w.g = carver.take(plan.ld * plan.value_ld);
   w.g_t = carver.take(plan.value_ld * plan.ld);
-  w.dz = carver.take(plan.narrow ? 0 : plan.group * x.T);
-  w.o_t = carver.take(plan.narrow ? plan.value_ld * plan.ld : 0);
-  w.slopes = carver.take(plan.tile * plan.ld);
+  w.dz = carver.take(plan.narrow && !plan.states ? 0 : plan.group * x.T);
+  w.slopes = carver.take(plan.narrow ? 0 : plan.tile * plan.ld);
   w.dq = carver.take(plan.ld * plan.key_ld);
   w.dk = carver.take(plan.keys * plan.key_ld);
   w.dv = carver.take(plan.keys * plan.value_ld);
+  w.o = carver.take(plan.narrow ? plan.ld * plan.value_ld : 0);
+  w.keys_t = carver.take(plan.narrow ? plan.key_ld * plan.keys : 0);
+  w.values_t = carver.take(plan.narrow ? x.Dv * plan.keys : 0);
   const bool turned = plan.states && plain(x), mapped = plan.states && !plain(x);
   w.dphi = carver.take(mapped ? x.F * plan.ld : 0);
   w.dx_t = carver.take(mapped ? plan.key_ld * plan.ld : 0);
   w.state_t = carver.take(turned ? plan.value_ld * plan.key_ld : 0);
 }
 
+constexpr int64_t kStreamedRow = 256;               // tokens up to which a second cache holds most of two batch rows
 constexpr int64_t kGroupFloats = int64_t{1} << 17;  // states of a group: half of a second cache
 
 int64_t group_of(const Problem& x, const Plan& plan) {
@@ -88,12 +91,13 @@ Plan make_plan(const Problem& x, bool backward) noexcept {
   const bool parallel = plan.form == Form::kParallel;
   plan.tile = parallel ? std::min(kTile, x.T) : plan.form == Form::kRecurrent ? 1 : chunk_of(x);
   plan.ld = padded(plan.tile);
+  plan.narrow = x.Dv <= kNarrow;
   plan.keys = padded(parallel ? x.T : plan.tile);
+  if (plan.narrow && plan.keys % (2 * kPad) == 0) plan.keys += kPad;  // rows over time spread over a cache's sets
   plan.key_ld = padded(x.Dk);
   plan.value_ld = padded(x.Dv + 1);
   plan.value_n = x.Dv % kPad == 0 ? x.Dv : plan.value_ld;
   plan.states = wants_states(x, backward) || (!parallel && x.T > plan.tile);
-  plan.narrow = x.Dv <= kNarrow;
   plan.num_has_den = !plan.narrow && plan.value_n > x.Dv;
   const int64_t turned = backward && plain(x) ? (x.Dv + 1) * plan.key_ld : 0;
   plan.state_floats = plan.states ? std::max(x.F * plan.value_ld, turned) : 0;
@@ -102,7 +106,8 @@ Plan make_plan(const Problem& x, bool backward) noexcept {
     plan.segments = std::clamp<int64_t>(thread_count() / std::max<int64_t>(x.B * x.H, 1), 1, chunks);
   }
   plan.group = group_of(x, plan);
-  plan.streamed = plan.group > 1 && plan.group == x.H;
+  const bool streamed_pairs = backward && plan.narrow && x.T <= kStreamedRow;
+  plan.streamed = parallel ? streamed_pairs : plan.group > 1 && plan.group == x.H;
   Workspace unused;
   plan.workspace = carve(x, plan, backward, nullptr, unused);
   return plan;

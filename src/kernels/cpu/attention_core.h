@@ -51,7 +51,7 @@ struct Plan {
   int64_t value_n = 0;    // columns of a product with values: column Dv comes along when Dv is no multiple of kPad
   int64_t segments = 1;   // pieces of time that threads share, chunked form only
   int64_t group = 1;      // heads of an item, chunked form only; divides H
-  bool streamed = false;  // a group is all heads, so that its next chunk is one run of memory, fetched ahead
+  bool streamed = false;  // what comes next, a chunk of all heads or a batch row, is one run of memory, fetched ahead
   bool states = false;    // whether any state is read or formed
   bool narrow = false;
   bool num_has_den = false;  // the normaliser is summed in column Dv of the numerators
@@ -73,18 +73,19 @@ struct Workspace {
   float *v, *v_t;       // [keys, value_ld] with 1 in column Dv; [value_ld, ld] of one tile
   const float* values;  // v itself, or the caller's values where they are only read one by one (set for each item)
   int64_t values_ld;
-  float* scores;        // [tile, ld] keys x queries
-  float *num, *den;     // [ld, value_ld] or [value_ld, ld] when narrow; [ld]
-  float* phi;           // [F, ld]
-  float* state;         // [heads of an item, F, value_ld]
-  float *g, *g_t;       // [ld, value_ld] u g with dz in column Dv; [value_ld, ld]
-  float* dz;            // [heads of an item, T] gradient of the normalisers, kept from the pass over states; not narrow
-  float* o_t;           // [value_ld, ld], narrow only
-  float* slopes;        // [tile, ld] gradient of the scores
-  float *dq, *dk, *dv;  // [ld, key_ld]; [keys, key_ld]; [keys, value_ld] or [Dv, keys] when narrow
-  float *dphi, *dx_t;   // [F, ld]; [key_ld, ld]
-  float* state_t;       // [value_ld, key_ld], plain features only
-  LineStream* lines;    // what products with a state fetch meanwhile, set for each item
+  float* scores;             // [tile, ld] keys x queries
+  float *num, *den;          // [ld, value_ld] or [value_ld, ld] when narrow; [ld]
+  float* phi;                // [F, ld]
+  float* state;              // [heads of an item, F, value_ld]
+  float *g, *g_t;            // [ld, value_ld] u g with dz in column Dv; [value_ld, ld]
+  float* dz;                 // [heads of an item, T] gradient of the normalisers, kept from the pass over states
+  float* slopes;             // [tile, ld] gradient of the scores, not when narrow
+  float *dq, *dk, *dv;       // [ld, key_ld]; [keys, key_ld]; [keys, value_ld]; narrow: dk [key_ld, keys], dv [Dv, keys]
+  float* o;                  // narrow only: [ld, value_ld]
+  float *keys_t, *values_t;  // narrow only: [key_ld, keys]; [Dv, keys]
+  float *dphi, *dx_t;        // [F, ld]; [key_ld, ld]
+  float* state_t;            // [value_ld, key_ld], plain features only
+  LineStream* lines;         // what products with a state fetch meanwhile, set for each item
 };
 
 // Carves a workspace out of `base`, or only measures it when that is null. Returns the floats used.

@@ -70,10 +70,13 @@ inline void store_state(const Problem& x, const Plan& plan, const float* state, 
   }
 }
 
-inline void pack_queries(const Problem& x, const Plan& plan, const Item& item, int64_t i, int64_t n,
-                         const Workspace& w) {
+inline void pack_query_rows(const Problem& x, const Plan& plan, const Item& item, int64_t i, int64_t n,
+                            const Workspace& w) {
   pack_rows(n, x.Dk, x.q + query_at(x, item, i) * x.Dk, x.H * x.Dk, x.scale, 0, w.q, plan.key_ld,
             ahead_of(x, plan, item, x.N, i, n, {x.q, x.Dk}));
+}
+
+inline void turn_query_rows(const Plan& plan, int64_t n, const Workspace& w) {
   transpose(padded(n), plan.key_ld, w.q, plan.key_ld, w.q_t, plan.ld);
 }
 
@@ -90,10 +93,13 @@ inline void number_chunk(const Plan& plan, const Workspace& w) {
   for (int64_t j = 0; j < plan.ld; ++j) w.tokens[j] = static_cast<float>(j);
 }
 
-// As pack_queries where only w.q_t is wanted: without the copy between, where the rows come in fours.
+// Only w.q_t: without the rows between, where they come in fours.
 inline void turn_queries(const Problem& x, const Plan& plan, const Item& item, int64_t i, int64_t n,
                          const Workspace& w) {
-  if (n % kPad != 0 || x.Dk % 4 != 0) return pack_queries(x, plan, item, i, n, w);
+  if (n % kPad != 0 || x.Dk % 4 != 0) {
+    pack_query_rows(x, plan, item, i, n, w);
+    return turn_query_rows(plan, n, w);
+  }
   fetch_rows(n, x.Dk, ahead_of(x, plan, item, x.N, i, n, {x.q, x.Dk}));
   transpose(n, x.Dk, x.q + query_at(x, item, i) * x.Dk, x.H * x.Dk, w.q_t, plan.ld, x.scale);
 }
@@ -206,7 +212,7 @@ inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int
     return;
   }
   for (int64_t j = 0; j < n_keys; j += kPad) {
-    const int64_t rows = std::min(kPad, n_keys - j), first = first_to_see(w, queries, slot + j);
+    const int64_t rows = std::min(kPad, n_keys - j), first = first_to_see(w, queries, slot + j, kPad);
     scores_of_keys(x, plan, rows, first, columns, keys + j * plan.key_ld, w, j);
     weigh_scores(x, plan, rows, first, columns, j, slot + j, true, w);
   }
@@ -278,7 +284,7 @@ HWY_INLINE void for_key_tiles(const Plan& plan, int64_t n, const Workspace& w, c
   const auto first = static_cast<int64_t>(w.tokens[0]), last = static_cast<int64_t>(w.tokens[n - 1]);
   for (int64_t s = 0; s <= last; s += plan.tile) {
     const int64_t keys = std::min(plan.tile, last + 1 - s);
-    body(s, keys, s + keys - 1 > first);
+    body(s, keys, s + padded(keys) - 1 > first);
   }
 }
 

@@ -166,6 +166,12 @@ HWY_INLINE void clear(int64_t n, float* x) {
   if (n > 0) std::memset(x, 0, static_cast<size_t>(n) * sizeof(float));
 }
 
+inline void copy_rows(int64_t M, int64_t n, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
+  for (int64_t m = 0; m < M; ++m) {
+    std::memcpy(to + m * ld_to, from + m * ld_from, static_cast<size_t>(n) * sizeof(float));
+  }
+}
+
 // to[0..D) = factor * from[0..D), then `last` where there is room, then zeros up to column ld, a multiple of kPad.
 HWY_INLINE void pack_row(int64_t D, const float* from, float factor, float last, float* to, int64_t ld) {
   const Lanes d;
