@@ -61,8 +61,8 @@ namespace cpu {
 void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float* w) noexcept;
 
 // y[N, O] = x[N, I] w^T + bias [O], which may be null; all sums of floats are float32.
-// kBF16: the numbers are widened to float32. One row streams the packed weights; a few widen some outputs at a time in
-// cache, from 32 on with a row of x a lane; more go to BLAS block by block.
+// kBF16: the numbers are widened to float32. Up to 31 rows stream the packed weights; up to 64 widen some outputs at a
+// time in cache, with a row of x a lane; more go to BLAS block by block.
 // kI8, kI4: x is rounded as by reference::round_to_bytes, and the products and sums inside a group are exact.
 int64_t packed_linear_scratch(int64_t N, const PackedMatrix& w) noexcept;
 void packed_linear(int64_t N, const float* x, const PackedMatrix& w, const float* bias, float* y,

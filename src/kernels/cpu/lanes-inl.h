@@ -69,6 +69,34 @@ HWY_INLINE void for_each_vector(int64_t n, const Body& body) {
 }
 
 HWY_INLINE float sum_lanes(Vec v) { return hn::GetLane(hn::SumOfLanes(Tag(), v)); }
+
+// The sums of the lanes of four vectors, each added up in the same order.
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE void store_four_sums(Vec a, Vec b, Vec c, Vec d, float* sums) {
+  for (const Vec v : {a, b, c, d}) *sums++ = hn::GetLane(v);
+}
+#else
+template <class D>
+HWY_INLINE void store_sum_of_blocks(D d, hn::Vec<D> v, float* sums) {
+  if constexpr (hn::MaxLanes(D()) <= 4) {
+    hn::StoreU(v, d, sums);
+  } else {
+    const hn::Half<D> half;
+    store_sum_of_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)), sums);
+  }
+}
+
+HWY_INLINE void store_four_sums(Vec a, Vec b, Vec c, Vec d, float* sums) {
+  const Tag tag;
+  const hn::Repartition<double, Tag> wide;
+  const auto ab = hn::BitCast(wide, hn::Add(hn::InterleaveLower(tag, a, b), hn::InterleaveUpper(tag, a, b)));
+  const auto cd = hn::BitCast(wide, hn::Add(hn::InterleaveLower(tag, c, d), hn::InterleaveUpper(tag, c, d)));
+  const Vec even = hn::BitCast(tag, hn::InterleaveLower(wide, ab, cd));
+  const Vec odd = hn::BitCast(tag, hn::InterleaveUpper(wide, ab, cd));
+  store_sum_of_blocks(tag, hn::Add(even, odd), sums);
+}
+#endif
+
 HWY_INLINE float max_lanes(Vec v) { return hn::GetLane(hn::MaxOfLanes(Tag(), v)); }
 
 inline constexpr float kExpShift = 12582912.0f + 127.0f;  // 1.5 2^23: a sum with it is a whole number

@@ -37,16 +37,10 @@ HWY_BEFORE_NAMESPACE();
 namespace rebased::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-using linear_tile::all_rows;
-using linear_tile::kOutputs;
-
 void stream_range(const LinearArgs& a, int64_t begin, int64_t end) {
-  auto tile = [&](int64_t o) {
-    return linear_tile::Tile{a.N, a.I, a.O, a.x, a.w + o * a.I, a.bias ? a.bias + o : nullptr, a.y + o};
-  };
-  int64_t o = begin;
-  for (; o + kOutputs <= end; o += kOutputs) all_rows<kOutputs>(tile(o));
-  for (; o < end; ++o) all_rows<1>(tile(o));
+  using namespace linear_tile;  // NOLINT
+  const Tile<FloatRows> all{a.N, a.O, {a.I}, a.x, a.w, a.bias, a.y};
+  a.N == 1 ? all_outputs<kOutputsOfOne>(all, begin, end) : all_outputs<kOutputs>(all, begin, end);
 }
 
 void turn_range(int64_t N, int64_t I, const float* x, float* turned, int64_t begin, int64_t end) {
@@ -54,9 +48,11 @@ void turn_range(int64_t N, int64_t I, const float* x, float* turned, int64_t beg
 }
 
 void turned_range(const LinearArgs& a, int64_t begin, int64_t end) {
+  const int64_t bytes = sizeof(float);
   for (int64_t o = begin; o < end; o += kTurnedOutputs) {
-    linear_turned::some_outputs(a.N, a.I, a.O, a.turned, std::min(kTurnedOutputs, end - o), a.w + o * a.I,
-                                a.bias ? a.bias + o : nullptr, a.y + o, a.sums);
+    const float *w = a.w + o * a.I, *next = o + kTurnedOutputs < end ? w + kTurnedOutputs * a.I : w;
+    linear_turned::some_outputs(a.N, a.I, a.O, a.turned, std::min(kTurnedOutputs, end - o), w,
+                                a.bias ? a.bias + o : nullptr, a.y + o, a.sums, {next, a.I * bytes, bytes});
   }
 }
 

@@ -28,11 +28,11 @@ inline void turn_columns(int64_t N, int64_t I, const float* x, float* x_turned, 
 }
 
 // y of `count` outputs, at most kTurnedOutputs; w: their rows; y, bias: their places, rows of y O apart; sums: scratch
-// [kTurnedOutputs, turned_width(N)].
+// [kTurnedOutputs, turned_width(N)]; next: the weights of the outputs behind, as they lie in memory.
 inline void some_outputs(int64_t N, int64_t I, int64_t O, const float* x_turned, int64_t count, const float* w,
-                         const float* bias, float* y, float* sums) {
+                         const float* bias, float* y, float* sums, RowsAhead next) {
   const int64_t width = turned_width(N);
-  multiply(count, width, I, {w, I, 1}, x_turned, width, false, sums, width);
+  multiply(count, width, I, {w, I, 1}, x_turned, width, false, sums, width, next);
   for (int64_t k = 0; k < count && bias != nullptr; ++k) {
     for (int64_t n = 0; n < width; ++n) sums[k * width + n] += bias[k];
   }

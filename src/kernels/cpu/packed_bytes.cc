@@ -1,7 +1,9 @@
 #include "kernels/cpu/packed_bytes.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
+#include <limits>
 
 #include "base/threads.h"
 #include "kernels/cpu/scratch.h"
@@ -12,6 +14,15 @@
 
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
+
+#ifndef REBASED_KERNELS_CPU_PACKED_BYTES
+#define REBASED_KERNELS_CPU_PACKED_BYTES
+namespace rebased::kernels::cpu {
+namespace {
+constexpr int32_t kInfinity = 0x7f800000;  // as bits
+}  // namespace
+}  // namespace rebased::kernels::cpu
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace rebased::kernels::cpu::HWY_NAMESPACE {
@@ -25,13 +36,12 @@ using Ints = hn::Vec<IntTag>;
 int32_t round_group(const float* x, int8_t* bytes, float* scale) {
   const Tag d;
   const IntTag di;
-  Vec largest = hn::Zero(d), strange = hn::Zero(d);
+  Ints largest = hn::Zero(di);  // of bits without sign: ordered as the numbers are, infinity and NaN above them
   for (int64_t i = 0; i < kPackedGroup; i += lane_count()) {
-    const Vec v = hn::LoadU(d, x + i);
-    largest = hn::Max(largest, hn::Abs(v));
-    strange = hn::MulAdd(v, hn::Zero(d), strange);  // NaN from infinity and NaN
+    largest = hn::Max(largest, hn::BitCast(di, hn::Abs(hn::LoadU(d, x + i))));
   }
-  *scale = sum_lanes(strange) + max_lanes(largest) / 127;
+  const auto bits = hn::GetLane(hn::MaxOfLanes(di, largest));
+  *scale = bits < kInfinity ? std::bit_cast<float>(bits) / 127 : std::numeric_limits<float>::quiet_NaN();
   if (!(*scale > 0)) {
     std::fill_n(bytes, kPackedGroup, int8_t{0});
     return 0;
@@ -49,17 +59,25 @@ int32_t round_group(const float* x, int8_t* bytes, float* scale) {
   return hn::GetLane(hn::SumOfLanes(di, sum));
 }
 
-// Groups [begin, end) of all rows, row by row.
-void round_groups(const BytesArgs& a, int64_t begin, int64_t end) {
+// Groups [begin, end) of row n.
+void round_row(const BytesArgs& a, int64_t n, int64_t begin, int64_t end) {
   const int32_t above = a.w.packing == Packing::kI4 ? 8 : 128;
-  for (int64_t g = begin; g < end; ++g) {
-    const int64_t n = g / a.groups, group = g % a.groups, i = group * kPackedGroup, left = a.w.I - i;
+  const RowBlock block = block_of(a.N, n);
+  for (int64_t group = begin; group < end; ++group) {
+    const int64_t i = group * kPackedGroup, left = a.w.I - i;
     const float* x = a.x + n * a.w.I + i;
     float last[kPackedGroup] = {};
     if (left < kPackedGroup) x = std::copy_n(x, left, last) - left;
-    const RowBlock block = block_of(a.N, n);
     const int64_t at = block.begin * a.groups + group * block.rows + n - block.begin;
     a.shifts[at] = -above * round_group(x, a.bytes + at * kPackedGroup, a.x_scales + at);
+  }
+}
+
+// Groups [begin, end) of all rows, row by row.
+void round_groups(const BytesArgs& a, int64_t begin, int64_t end) {
+  for (int64_t n = begin / a.groups; n * a.groups < end; ++n) {
+    const int64_t first = n * a.groups;
+    round_row(a, n, std::max<int64_t>(begin - first, 0), std::min(end - first, a.groups));
   }
 }
 
@@ -73,7 +91,8 @@ namespace {
 
 HWY_EXPORT(round_groups);
 
-constexpr int64_t kGrain = 32768;  // multiplications worth a thread
+constexpr int64_t kGrain = 32768;        // multiplications worth a thread
+constexpr int64_t kRoundedGroups = 256;  // groups of x worth one
 
 bool vnni_allowed = true;
 
@@ -108,7 +127,7 @@ void bytes_linear(int64_t N, const float* x, const PackedMatrix& w, const float*
   auto* shifts = reinterpret_cast<int32_t*>(memory.take(N * groups));
   const BytesArgs args{N, groups, x, w, bias, y, bytes, x_scales, shifts, has_vnni()};
   auto round = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(round_groups)(args, begin, end); };
-  parallel_for(N * groups, kGrain / kPackedGroup, std::ref(round));
+  parallel_for(N * groups, kRoundedGroups, std::ref(round));
   auto multiply = [&](int64_t begin, int64_t end) { multiply_tiles(args, begin, end); };
   const int64_t tile_work = std::max<int64_t>(1, N * w.I * kPackedTile);
   parallel_for(packed_tiles(w.O), std::max<int64_t>(1, kGrain / tile_work), std::ref(multiply));

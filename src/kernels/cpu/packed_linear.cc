@@ -36,7 +36,7 @@ struct PackedArgs {
   float* sums;          // and their sums
 };
 
-constexpr int64_t kMostOutputs = 4;
+constexpr int64_t kFewOutputs = 4;            // for a thread, at least
 constexpr int64_t kBlock = int64_t{1} << 20;  // weights widened for one call of BLAS
 
 }  // namespace
@@ -48,7 +48,6 @@ namespace rebased::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
 using namespace lanes;  // NOLINT
-using linear_tile::kOutputs;
 
 // Lanes of a row of bfloat16 numbers from element i, or the first n of them with zeros behind.
 struct NumberRow {
@@ -176,22 +175,22 @@ void widen_rows(const PackedMatrix& m, int64_t first, int64_t count, float* w) {
   }
 }
 
+void order_rows(const PackedArgs& a, float* ordered) { linear_tile::Bfloat16Rows{a.w.I}.order(a.N, a.x, ordered); }
+
 void stream_some(const PackedArgs& a, int64_t begin, int64_t end) {
-  for (int64_t o = begin; o < end;) {
-    const int64_t count = end - o >= kOutputs ? kOutputs : 1;
-    widen_rows(a.w, o, count, a.widened);
-    const linear_tile::Tile tile{a.N, a.w.I, a.w.O, a.x, a.widened, a.bias ? a.bias + o : nullptr, a.y + o};
-    count == 1 ? linear_tile::all_rows<1>(tile) : linear_tile::all_rows<kOutputs>(tile);
-    o += count;
-  }
+  using namespace linear_tile;  // NOLINT
+  const auto* w = static_cast<const uint16_t*>(a.w.data);
+  all_outputs<kOutputs>(Tile<Bfloat16Rows>{a.N, a.w.O, {a.w.I}, a.x, w, a.bias, a.y}, begin, end);
 }
 
 void turned_some(const PackedArgs& a, int64_t begin, int64_t end) {
+  const int64_t bytes = sizeof(uint16_t);
   for (int64_t o = begin; o < end; o += kTurnedOutputs) {
     const int64_t count = std::min(kTurnedOutputs, end - o);
     widen_rows(a.w, o, count, a.widened);
+    const uint16_t* next = number_row(a.w, o + kTurnedOutputs < end ? o + kTurnedOutputs : o).q;
     linear_turned::some_outputs(a.N, a.w.I, a.w.O, a.turned, count, a.widened, a.bias ? a.bias + o : nullptr, a.y + o,
-                                a.sums);
+                                a.sums, {next, a.w.I * bytes, bytes});
   }
 }
 
@@ -203,6 +202,7 @@ HWY_AFTER_NAMESPACE();
 namespace rebased::kernels::cpu {
 namespace {
 
+HWY_EXPORT(order_rows);
 HWY_EXPORT(stream_one);
 HWY_EXPORT(stream_some);
 HWY_EXPORT(turned_some);
@@ -253,7 +253,7 @@ int64_t packed_linear_scratch(int64_t N, const PackedMatrix& w) noexcept {
   if (is_turned(N)) {
     return linear_scratch(N, w.I) + thread_count() * round_up(kTurnedOutputs * w.I, Scratch::kAlign);
   }
-  if (N <= kStreamedRows) return Scratch::kAlign + thread_count() * round_up(kMostOutputs * w.I, Scratch::kAlign);
+  if (N <= kStreamedRows) return Scratch::kAlign + N * round_up(w.I, kOrdered);
   return Scratch::kAlign + rows_a_block(w) * w.I;
 }
 
@@ -264,7 +264,7 @@ void packed_linear(int64_t N, const float* x, const PackedMatrix& w, const float
   Scratch memory(scratch);
   PackedArgs args{N, x, w, bias, y, nullptr, nullptr, nullptr};
   if (is_turned(N)) return by_lanes(args, scratch);
-  const int64_t grain = std::max<int64_t>(kMostOutputs, 32768 / std::max<int64_t>(1, w.I * N));
+  const int64_t grain = std::max<int64_t>(kFewOutputs, 32768 / std::max<int64_t>(1, w.I * N));
   if (N == 1) {
     auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(stream_one)(args, begin, end); };
     return parallel_for(w.O, grain, std::ref(body));
@@ -273,13 +273,10 @@ void packed_linear(int64_t N, const float* x, const PackedMatrix& w, const float
     args.widened = memory.take(rows_a_block(w) * w.I);
     return by_blas(args);
   }
-  const int64_t own = round_up(kMostOutputs * w.I, Scratch::kAlign);
-  float* widened = memory.take(thread_count() * own);
-  auto body = [&](int64_t begin, int64_t end) {
-    PackedArgs mine = args;
-    mine.widened = widened + thread_index() * own;
-    HWY_DYNAMIC_DISPATCH(stream_some)(mine, begin, end);
-  };
+  float* ordered = memory.take(N * round_up(w.I, kOrdered));
+  HWY_DYNAMIC_DISPATCH(order_rows)(args, ordered);
+  args.x = ordered;
+  auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(stream_some)(args, begin, end); };
   parallel_for(w.O, grain, std::ref(body));
 }
 
