@@ -36,11 +36,12 @@ std::span<const float> Session::feed(std::span<const int32_t> tokens) {
     last = pass(tokens.subspan(begin, length), state_);
     begin += length;
   }
-  logits_.resize(static_cast<size_t>(vocab_size));
-  model_->engine().to_host(model_->model().logits(last), logits_.data(), DType::kF32);
+  logits_ = model_->model().logits(last);
   tokens_ += static_cast<int64_t>(tokens.size());
-  return logits_;
+  return logits();
 }
+
+std::span<const float> Session::logits() const { return logits_ ? CpuEngine::view(logits_) : std::span<const float>(); }
 
 // The hidden values of the last of `tokens`, [1, 1, C].
 Value Session::pass(std::span<const int32_t> tokens, ModelState& state) const {
@@ -61,7 +62,7 @@ Session Session::clone() const {
 void Session::reset() {
   state_ = model_->model().initial_state(model_->engine(), 1);
   tokens_ = 0;
-  logits_.clear();
+  logits_ = {};
 }
 
 }  // namespace rebased

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "runtime/loaded_model.h"
 
@@ -30,9 +29,9 @@ class Session {
   void check_room(int64_t more) const;
 
   LoadedModel& model() const { return *model_; }
-  int64_t tokens() const { return tokens_; }                 // seen so far
-  std::span<const float> logits() const { return logits_; }  // of the last feed; empty before the first
-  int64_t state_bytes() const { return state_.bytes(); }     // held by the real arrays
+  int64_t tokens() const { return tokens_; }              // seen so far
+  std::span<const float> logits() const;                  // of the last feed; empty before the first
+  int64_t state_bytes() const { return state_.bytes(); }  // held by the real arrays
   Session clone() const;
   void reset();  // as if nothing had been seen
 
@@ -44,7 +43,7 @@ class Session {
   int64_t limit_;  // longest sequence; 0: none
   int64_t tokens_ = 0;
   ModelState state_;
-  std::vector<float> logits_;
+  Value logits_;
 };
 
 }  // namespace rebased

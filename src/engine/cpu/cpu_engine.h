@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "engine/cpu/arena.h"
 #include "engine/engine.h"
@@ -19,7 +20,8 @@ class CpuEngine : public Engine {
   explicit CpuEngine(std::optional<Packing> weights = {}) : arena_(Arena::create()), weights_(weights) {}
 
   const Arena& arena() const { return *arena_; }
-  static int64_t bytes_held(const Value& x);  // by the value's numbers, and scales where it is packed
+  static int64_t bytes_held(const Value& x);           // by the value's numbers, and scales where it is packed
+  static std::span<const float> view(const Value& x);  // float32 numbers where they lie, as long as the value lives
 
   std::string name() const override { return "cpu"; }
   DType compute_dtype() const override { return DType::kF32; }

@@ -92,6 +92,8 @@ int64_t CpuEngine::bytes_held(const Value& x) {
          kernels::packed_scale_bytes(matrix->packing, matrix->O, matrix->I);
 }
 
+std::span<const float> CpuEngine::view(const Value& x) { return {floats(x), static_cast<size_t>(x.shape().numel())}; }
+
 void CpuEngine::to_host(const Value& x, void* data, DType as) {
   if (const kernels::PackedMatrix* matrix = packed(x)) {
     std::vector<float> whole(static_cast<size_t>(x.shape().numel()));
