@@ -36,7 +36,7 @@ TEST(DenseKernels, LinearMatchesTheReferenceForStreamedRowsAndBlas) {
 }
 
 TEST(DenseKernels, LinearIsTheSameOnEveryThreadCountWhenStreamed) {
-  for (int64_t N : {2, 33}) {
+  for (int64_t N : {2, 8, 33}) {
     const Buffer<float> x = random_buffer(N * 257, 1), w = random_buffer(4001 * 257, 2);
     std::vector<std::vector<float>> results;
     for_each_thread_count([&] {

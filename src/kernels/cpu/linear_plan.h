@@ -6,8 +6,9 @@
 
 namespace rebased::kernels::cpu {
 
-inline constexpr int64_t kOrdered =
-    32;  // numbers of a row of x that two vectors of any target hold: bfloat16 weights meet x in pairs
+// Numbers that two vectors of any target hold: bfloat16 weights meet x in pairs of vectors.
+inline constexpr int64_t kOrdered = 32;
+
 inline constexpr int64_t kStreamedRows = 64;  // up to here the weights are streamed; packing them for BLAS costs more
 
 // From here on rows of x are lanes of vectors: x is turned once, and each thread multiplies some outputs at a time.
