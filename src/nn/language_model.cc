@@ -105,8 +105,8 @@ std::vector<int64_t> even_outputs(const std::vector<int64_t>& positions, int64_t
 
 }  // namespace
 
-// What no label reads is left out: from the last mixer's queries on where every row has as many labels, else from the
-// final norm on.
+// What no label reads is left out: from the last mixer's queries on where every row has as many labels and nobody
+// observes, else from the final norm on.
 ModelLoss LanguageModel::loss(const Value& tokens, std::span<const int64_t> labels, const Context& ctx,
                               ModelState* state) {
   if (static_cast<int64_t>(labels.size()) != tokens.shape().numel()) {
@@ -121,7 +121,7 @@ ModelLoss LanguageModel::loss(const Value& tokens, std::span<const int64_t> labe
   }
   if (targets.empty()) throw ShapeError("[language_model] labels: no position is labelled");
   Context asked = ctx;
-  asked.outputs = even_outputs(result.positions, tokens.size(0), tokens.size(1));
+  if (ctx.observer == nullptr) asked.outputs = even_outputs(result.positions, tokens.size(0), tokens.size(1));
   Value aux_loss;
   Value h = hidden(tokens, asked, state, &aux_loss);
   h = reshape(h, Shape({h.shape().numel() / config_.d_model, config_.d_model}));

@@ -19,6 +19,7 @@ namespace rebased::kernels::cpu::attention {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+using cpu::HWY_NAMESPACE::lanes::sums_of_lanes;
 using cpu::HWY_NAMESPACE::lanes::transpose;
 using cpu::HWY_NAMESPACE::lanes::transpose_any;
 using Lanes = hn::CappedTag<float, kPad>;
@@ -129,38 +130,6 @@ HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64
     product_panel<vectors, kTransposed, kAdd>(M, K, a, step, b + n, ldb, c + n, ldc, lines);
   });
 }
-
-#if HWY_TARGET == HWY_SCALAR
-template <class D>
-HWY_INLINE void sums_of_lanes(D d, hn::Vec<D> a, hn::Vec<D> b, hn::Vec<D> c, hn::Vec<D> e, float* sums) {
-  hn::StoreU(a, d, sums);
-  hn::StoreU(b, d, sums + 1);
-  hn::StoreU(c, d, sums + 2);
-  hn::StoreU(e, d, sums + 3);
-}
-#else
-template <class D>
-HWY_INLINE auto sum_of_blocks(D /*d*/, hn::Vec<D> v) {
-  if constexpr (hn::MaxLanes(D()) <= 4) {
-    return v;
-  } else {
-    const hn::Half<D> half;
-    return sum_of_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
-  }
-}
-
-// The four vectors' sums, by two shared rounds of interleaving instead of one reduction each.
-template <class D>
-HWY_INLINE void sums_of_lanes(D d, hn::Vec<D> a, hn::Vec<D> b, hn::Vec<D> c, hn::Vec<D> e, float* sums) {
-  const hn::Repartition<double, D> wide;
-  const auto ab = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
-  const auto ce = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
-  const auto low = hn::BitCast(d, hn::InterleaveLower(wide, ab, ce));
-  const auto high = hn::BitCast(d, hn::InterleaveUpper(wide, ab, ce));
-  const auto blocks = sum_of_blocks(d, hn::Add(low, high));
-  hn::StoreU(blocks, hn::CappedTag<float, 4>(), sums);
-}
-#endif
 
 HWY_INLINE void clear(int64_t n, float* x) {
   if (n > 0) std::memset(x, 0, static_cast<size_t>(n) * sizeof(float));

@@ -70,30 +70,36 @@ HWY_INLINE void for_each_vector(int64_t n, const Body& body) {
 
 HWY_INLINE float sum_lanes(Vec v) { return hn::GetLane(hn::SumOfLanes(Tag(), v)); }
 
-// The sums of the lanes of four vectors, each added up in the same order.
+// The sums of the lanes of four vectors, each added up in the same order: two shared rounds of interleaving instead of
+// one reduction each.
 #if HWY_TARGET == HWY_SCALAR
-HWY_INLINE void store_four_sums(Vec a, Vec b, Vec c, Vec d, float* sums) {
-  for (const Vec v : {a, b, c, d}) *sums++ = hn::GetLane(v);
+template <class D>
+HWY_INLINE void sums_of_lanes(D d, hn::Vec<D> a, hn::Vec<D> b, hn::Vec<D> c, hn::Vec<D> e, float* sums) {
+  hn::StoreU(a, d, sums);
+  hn::StoreU(b, d, sums + 1);
+  hn::StoreU(c, d, sums + 2);
+  hn::StoreU(e, d, sums + 3);
 }
 #else
 template <class D>
-HWY_INLINE void store_sum_of_blocks(D d, hn::Vec<D> v, float* sums) {
+HWY_INLINE auto sum_of_blocks(D /*d*/, hn::Vec<D> v) {
   if constexpr (hn::MaxLanes(D()) <= 4) {
-    hn::StoreU(v, d, sums);
+    return v;
   } else {
     const hn::Half<D> half;
-    store_sum_of_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)), sums);
+    return sum_of_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
   }
 }
 
-HWY_INLINE void store_four_sums(Vec a, Vec b, Vec c, Vec d, float* sums) {
-  const Tag tag;
-  const hn::Repartition<double, Tag> wide;
-  const auto ab = hn::BitCast(wide, hn::Add(hn::InterleaveLower(tag, a, b), hn::InterleaveUpper(tag, a, b)));
-  const auto cd = hn::BitCast(wide, hn::Add(hn::InterleaveLower(tag, c, d), hn::InterleaveUpper(tag, c, d)));
-  const Vec even = hn::BitCast(tag, hn::InterleaveLower(wide, ab, cd));
-  const Vec odd = hn::BitCast(tag, hn::InterleaveUpper(wide, ab, cd));
-  store_sum_of_blocks(tag, hn::Add(even, odd), sums);
+template <class D>
+HWY_INLINE void sums_of_lanes(D d, hn::Vec<D> a, hn::Vec<D> b, hn::Vec<D> c, hn::Vec<D> e, float* sums) {
+  const hn::Repartition<double, D> wide;
+  const auto ab = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  const auto ce = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
+  const auto low = hn::BitCast(d, hn::InterleaveLower(wide, ab, ce));
+  const auto high = hn::BitCast(d, hn::InterleaveUpper(wide, ab, ce));
+  const auto blocks = sum_of_blocks(d, hn::Add(low, high));
+  hn::StoreU(blocks, hn::CappedTag<float, 4>(), sums);
 }
 #endif
 

@@ -144,7 +144,7 @@ HWY_INLINE void store_sums(const Vec (&sums)[kRows * kOut], int64_t O, const flo
   float totals[(kSums + 3) / 4 * 4];
   for (int i = 0; i < kSums; i += 4) {
     const auto sum = [&](int j) HWY_ATTR { return j < kSums ? sums[j] : hn::Zero(Tag()); };
-    store_four_sums(sum(i), sum(i + 1), sum(i + 2), sum(i + 3), totals + i);
+    sums_of_lanes(Tag(), sum(i), sum(i + 1), sum(i + 2), sum(i + 3), totals + i);
   }
   for (int r = 0; r < kRows; ++r) {
     for (int k = 0; k < kOut; ++k) y[r * O + k] = totals[r * kOut + k] + (bias ? bias[k] : 0.0f);
