@@ -20,7 +20,8 @@ struct BenchFlags {
 };
 
 // Multiplications and additions of a step's matrix products with weights, forward and gradient: six for each weight and
-// token, of the head for each labelled token. What mixers compute between tokens is not counted.
+// token, also where the last layer leaves unlabelled tokens out, and of the head for each labelled token. What mixers
+// compute between tokens is not counted.
 double products_of_a_step(const LanguageModel& model, const Batch& batch) {
   const auto weights = static_cast<double>(model.product_weights());
   const ModelConfig& config = model.config();
