@@ -101,10 +101,6 @@ Tensor causal_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_
   return torch::cat(outputs, 2).transpose(1, 2).contiguous();
 }
 
-}  // namespace
-
-namespace {
-
 // Some tokens' queries: weights with every key, none where the key comes later.
 Tensor attention_of_queries(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
                             const QuadraticOptions& options) {
