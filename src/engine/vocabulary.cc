@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/tokens.h"
 #include "engine/engine.h"
 
 namespace rebased {
@@ -90,12 +91,7 @@ void check_queries(const QuadraticOptions& options, const LinearState* state, Di
     throw ShapeError("[quadratic_attention] queries: expected B N = {} tokens, found {}",
                      static_cast<size_t>(dims["B"]) * N, queries.size());
   }
-  for (size_t i = 0; i < queries.size(); ++i) {
-    if (queries[i] < 0 || queries[i] >= dims["T"])
-      throw ShapeError("[quadratic_attention] queries[{}]: token {} of {} does not exist", i, queries[i], dims["T"]);
-    if (i % N > 0 && queries[i] <= queries[i - 1])
-      throw ShapeError("[quadratic_attention] queries[{}]: token {} does not ascend", i, queries[i]);
-  }
+  check_tokens("quadratic_attention", "queries", queries, dims["B"], dims["T"]);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "nn/sequence_mixer.h"
 
 #include "base/error.h"
+#include "base/tokens.h"
 #include "nn/positions.h"
 
 namespace rebased {
@@ -26,18 +27,6 @@ void check_prefix(const std::string& path, const std::vector<int64_t>& prefix_le
   }
 }
 
-void check_outputs(const std::string& path, const std::vector<int64_t>& outputs, int64_t B, int64_t T) {
-  if (outputs.size() % static_cast<size_t>(B) != 0)
-    throw ShapeError("[{}] outputs: expected as many tokens of each of {} rows, found {}", path, B, outputs.size());
-  const size_t N = outputs.size() / static_cast<size_t>(B);
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (outputs[i] < 0 || outputs[i] >= T)
-      throw ShapeError("[{}] outputs[{}]: token {} of {} does not exist", path, i, outputs[i], T);
-    if (i % N > 0 && outputs[i] <= outputs[i - 1])
-      throw ShapeError("[{}] outputs[{}]: token {} does not ascend", path, i, outputs[i]);
-  }
-}
-
 }  // namespace
 
 MixerOutput SequenceMixer::run_outputs(const Value& x, const Context& ctx, MixerState* state) {
@@ -59,7 +48,7 @@ MixerOutput SequenceMixer::forward(const Value& x, const Context& ctx, MixerStat
     throw ShapeError("[{}] the state has {} rows, x has {}", path_, state->batch(), dims["B"]);
   }
   if (!ctx.prefix_len.empty()) check_prefix(path_, ctx.prefix_len, dims["B"], dims["T"], state);
-  check_outputs(path_, ctx.outputs, dims["B"], dims["T"]);
+  check_tokens(path_.c_str(), "outputs", ctx.outputs, dims["B"], dims["T"]);
   int64_t last = dims["T"];
   if (state != nullptr) {
     for (int64_t position : state->positions) last = std::max(last, position + dims["T"]);

@@ -76,13 +76,14 @@ inline void expect_near(const Buffer<float>& got, const std::vector<double>& wan
 // Runs f() once for each instruction set that this machine and build have.
 template <class Function>
 void for_each_target(const Function& f) {
-  for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
-    const int64_t target = left & -left;
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     SCOPED_TRACE(hwy::TargetName(target));
     hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     f();
   }
   hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
 // Runs f() with 1, 2 and 3 threads.

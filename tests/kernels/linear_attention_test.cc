@@ -1,7 +1,7 @@
 #include "kernels/linear_attention.h"
 
-#include "hwy/targets.h"
 #include "kernels/attention_cases.h"
+#include "kernels/kernel_buffers.h"
 
 namespace rebased::kernels::testing {
 namespace {
@@ -84,14 +84,7 @@ TEST(LinearAttentionCpu, EveryThreadCountMatchesReference) {
 
 TEST(LinearAttentionCpu, EveryInstructionSetMatchesReference) {
   const ThreadCount one(1);
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    sweep({1, 17, 70}, {4, 17, 33}, {5, 21, 64});
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  for_each_target([] { sweep({1, 17, 70}, {4, 17, 33}, {5, 21, 64}); });
 }
 
 TEST(LinearAttentionCpu, ChoosesTheFormByCost) {

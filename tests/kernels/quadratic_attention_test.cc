@@ -4,8 +4,8 @@
 #include <numeric>
 #include <random>
 
-#include "hwy/targets.h"
 #include "kernels/attention_cases.h"
+#include "kernels/kernel_buffers.h"
 
 namespace rebased::kernels::testing {
 namespace {
@@ -169,14 +169,7 @@ TEST(QuadraticAttentionCpu, EveryThreadCountMatchesReference) {
 
 TEST(QuadraticAttentionCpu, EveryInstructionSetMatchesReference) {
   const ThreadCount one(1);
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    sweep({1, 17, 64, 130}, {5, 16, 17}, {1, 5, 16, 21, 64}, 100000);
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  for_each_target([] { sweep({1, 17, 64, 130}, {5, 16, 17}, {1, 5, 16, 21, 64}, 100000); });
 }
 
 TEST(QuadraticAttentionCpu, SegmentsOfTimeMatchReferenceAndRepeatBitForBit) {
@@ -315,14 +308,7 @@ TEST(QuadraticAttentionCpu, AFewQueriesMatchReference) {
 
 TEST(QuadraticAttentionCpu, AFewQueriesMatchReferenceOnEveryInstructionSet) {
   const ThreadCount one(1);
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    sweep_few_queries({17, 130}, {5, 21, 64});
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  for_each_target([] { sweep_few_queries({17, 130}, {5, 21, 64}); });
 }
 
 TEST(QuadraticAttention, AFewQueriesCostLessUpToAPoint) {

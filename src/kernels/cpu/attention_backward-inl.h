@@ -123,7 +123,7 @@ inline void pass_state_grad_narrow(const Problem& x, const Plan& plan, int64_t n
                           w.lines);
   } else {
     turned_grad_of_state(x, plan, n, w.k_t, {}, w.v_t, w);
-    copy_rows(x.Dk, padded(n), w.dx_t, plan.ld, w.dk + slot, plan.keys);
+    unpack_rows(x.Dk, padded(n), w.dx_t, plan.ld, 1, w.dk + slot, plan.keys);
   }
   product<true, false>(x.Dv, padded(n), x.F, w.state, plan.value_ld, phi, plan.ld, w.dv + slot, plan.keys, w.lines);
 }

@@ -19,13 +19,13 @@ namespace rebased::kernels::cpu::attention {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+using cpu::HWY_NAMESPACE::lanes::kManyRegisters;
 using cpu::HWY_NAMESPACE::lanes::sums_of_lanes;
 using cpu::HWY_NAMESPACE::lanes::transpose;
 using cpu::HWY_NAMESPACE::lanes::transpose_any;
 using Lanes = hn::CappedTag<float, kPad>;
 using Vec = hn::Vec<Lanes>;
 constexpr int64_t kLanes = hn::MaxLanes(Lanes());
-constexpr bool kManyRegisters = kLanes == kPad;  // 32 instead of 16
 
 // Element (m, k) of a left operand: a[m * step + k], or a[k * step + m] when kTransposed.
 template <bool kTransposed>
@@ -133,12 +133,6 @@ HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64
 
 HWY_INLINE void clear(int64_t n, float* x) {
   if (n > 0) std::memset(x, 0, static_cast<size_t>(n) * sizeof(float));
-}
-
-inline void copy_rows(int64_t M, int64_t n, const float* from, int64_t ld_from, float* to, int64_t ld_to) {
-  for (int64_t m = 0; m < M; ++m) {
-    std::memcpy(to + m * ld_to, from + m * ld_from, static_cast<size_t>(n) * sizeof(float));
-  }
 }
 
 // to[0..D) = factor * from[0..D), then `last` where there is room, then zeros up to column ld, a multiple of kPad.

@@ -68,6 +68,8 @@ HWY_INLINE void for_each_vector(int64_t n, const Body& body) {
   if (i < n) body(i, Rest{n - i});
 }
 
+inline constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3;  // 32 instead of 16
+
 HWY_INLINE float sum_lanes(Vec v) { return hn::GetLane(hn::SumOfLanes(Tag(), v)); }
 
 // The sums of the lanes of four vectors, each added up in the same order: two shared rounds of interleaving instead of

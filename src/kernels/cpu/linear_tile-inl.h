@@ -125,7 +125,6 @@ struct Tile {
 };
 
 // Tiles of 8 rows x 3 outputs or 4 x 3 in 32 or 16 registers; for one row, as many outputs as there are streams.
-inline constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3;
 inline constexpr int kMostRows = kManyRegisters ? 8 : 4;
 inline constexpr int kOutputs = 3;
 inline constexpr int kOutputsOfOne = kManyRegisters ? 4 : 2;

@@ -79,7 +79,7 @@ template <int kVectors, class Ahead>
 HWY_INLINE void multiply_columns(int64_t M, int64_t K, View left, const float* b, int64_t ldb, bool add, float* c,
                                  int64_t ldc, Ahead ahead) {
   // At most 24 or 12 sums in 32 or 16 registers.
-  constexpr int kRows = HWY_TARGET > HWY_AVX3 ? 4 : kVectors == 4 ? 6 : 8;
+  constexpr int kRows = !kManyRegisters ? 4 : kVectors == 4 ? 6 : 8;
   int64_t m = multiply_rows<kRows, kVectors>(0, M, K, left, b, ldb, add, c, ldc, ahead);
   m = multiply_rows<4, kVectors>(m, M, K, left, b, ldb, add, c, ldc, ahead);
   multiply_rows<1, kVectors>(m, M, K, left, b, ldb, add, c, ldc, ahead);
