@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,7 +29,9 @@ class Engine {
   // Weights used where they lie (float32 only); `owner` keeps them alive. Engines may copy instead.
   virtual Value borrow(const float* data, const Shape& shape, std::shared_ptr<const void> owner) = 0;
   // A whole matrix [O, I] that only linear, embedding and cross_entropy will read: engines may hold it in fewer bits.
-  virtual Value matrix(const Value& whole) { return whole; }
+  // Then they read it some rows after the other and call rows_read(begin, end) for those they will not read again.
+  using RowsRead = std::function<void(int64_t begin, int64_t end)>;
+  virtual Value matrix(const Value& whole, const RowsRead& /*rows_read*/ = {}) { return whole; }
   // A matrix packed elsewhere, used where it lies; `owner` keeps it alive. Throws DeviceError where it cannot be.
   virtual Value borrow_packed(const kernels::PackedMatrix& matrix, std::shared_ptr<const void> owner);
   virtual void to_host(const Value& x, void* data, DType as) = 0;

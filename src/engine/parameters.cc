@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "engine/engine.h"
 #include "engine/packed_tensors.h"
+#include "io/file.h"
 
 namespace rebased {
 namespace init {
@@ -96,21 +97,14 @@ int64_t ParameterStore::trainable_count() const {
   return count;
 }
 
-namespace {
-
-void set_value(Param& param, const Value& whole) {
-  param.value = param.spec.matrix ? whole.engine().matrix(whole) : whole;
-}
-
-}  // namespace
-
 void ParameterStore::initialise(Engine& engine, uint64_t seed) {
   std::vector<float> data;
   for (Param& param : params_) {
     Rng rng(derive_key(seed, "init:" + param.spec.name));
     data.assign(static_cast<size_t>(param.spec.shape.numel()), 0.0f);
     param.spec.init(data, param.spec.shape, rng);
-    set_value(param, engine.from_host(data.data(), DType::kF32, param.spec.shape, engine.compute_dtype()));
+    const Value whole = engine.from_host(data.data(), DType::kF32, param.spec.shape, engine.compute_dtype());
+    param.value = param.spec.matrix ? engine.matrix(whole) : whole;
   }
 }
 
@@ -177,11 +171,19 @@ std::vector<std::string> mismatches(const std::vector<Expected>& expected, const
   return problems;
 }
 
-Value whole_value(Engine& engine, const TensorView& tensor) {
+// A tensor of a mapped file; what was copied or packed does not stay in memory twice.
+Value value_of(Engine& engine, const TensorView& tensor, bool matrix) {
   if (tensor.dtype == DType::kF32 && starts_at_multiple(tensor, alignof(float))) {
-    return engine.borrow(reinterpret_cast<const float*>(tensor.data.data()), tensor.shape, tensor.owner);
+    const Value whole = engine.borrow(reinterpret_cast<const float*>(tensor.data.data()), tensor.shape, tensor.owner);
+    if (!matrix) return whole;
+    const size_t row = static_cast<size_t>(tensor.shape[1]) * sizeof(float);
+    return engine.matrix(whole, [&](int64_t begin, int64_t end) {
+      release_pages(tensor.data.subspan(static_cast<size_t>(begin) * row, static_cast<size_t>(end - begin) * row));
+    });
   }
-  return engine.from_host(tensor.data.data(), tensor.dtype, tensor.shape, engine.compute_dtype());
+  const Value copy = engine.from_host(tensor.data.data(), tensor.dtype, tensor.shape, engine.compute_dtype());
+  release_pages(tensor.data);
+  return matrix ? engine.matrix(copy) : copy;
 }
 
 }  // namespace
@@ -198,7 +200,7 @@ void ParameterStore::load(Engine& engine, const TensorSource& source, std::strin
       const MappedMatrix mapped = mapped_matrix(*packing, spec.name, spec.shape, tensors);
       param.value = engine.borrow_packed(mapped.matrix, mapped.owner);
     } else {
-      set_value(param, whole_value(engine, tensors.find(spec.name)->second));
+      param.value = value_of(engine, tensors.find(spec.name)->second, spec.matrix);
     }
   }
 }

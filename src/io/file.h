@@ -27,6 +27,9 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
+// Takes the whole pages among `bytes` of a MappedFile out of the process's memory; reading them brings them back.
+void release_pages(std::span<const std::byte> bytes);
+
 std::string read_file(const std::string& path);  // throws IoError
 
 // A file that appears at `path` complete or not at all, whatever happens: it grows under a temporary name in the same

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/resident_memory.h"
 #include "io/temporary_folder.h"
 
 namespace rebased {
@@ -37,6 +38,21 @@ TEST(MappedFile, AcceptsAnEmptyFileAndNamesWhatItRefuses) {
   EXPECT_THAT([&] { MappedFile::open(folder / "none"); },
               ThrowsMessage<IoError>(HasSubstr(folder / "none: cannot open: No such file")));
   EXPECT_THAT([&] { MappedFile::open(folder.path()); }, ThrowsMessage<IoError>(HasSubstr("expected a file")));
+}
+
+TEST(MappedFile, ReleasedPagesLeaveMemoryAndComeBack) {
+  const TemporaryFolder folder;
+  constexpr size_t kSize = size_t{8} << 20, kEdge = 5000;
+  const std::string bytes(kSize, 'x');
+  write_file_atomic(folder / "a", bytes);
+  const auto mapped = MappedFile::open(folder / "a");
+  EXPECT_EQ(text_of(mapped->bytes()), bytes);
+  const int64_t before = resident_file_bytes();
+  release_pages(mapped->bytes().subspan(kEdge, 100));  // no whole page
+  EXPECT_GT(resident_file_bytes(), before - int64_t{1 << 20});
+  release_pages(mapped->bytes().subspan(kEdge, kSize - 2 * kEdge));
+  EXPECT_LT(resident_file_bytes(), before - int64_t{7 << 20});
+  EXPECT_EQ(text_of(mapped->bytes()), bytes);
 }
 
 TEST(ReadFile, ReadsEverySizeAndNamesWhatItRefuses) {

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "base/error.h"
 #include "engine/cpu/cpu_value.h"
 #include "io/file.h"
+#include "io/resident_memory.h"
 #include "io/temporary_folder.h"
 #include "runtime/session.h"
 #include "runtime/tiny_model.h"
@@ -152,6 +154,35 @@ TEST_F(LoadedModelTest, PacksMatricesAndNothingElse) {
   }
   EXPECT_TRUE(packed->model().parameters().at("embeddings.word_embeddings.weight").spec.matrix);
   EXPECT_TRUE(packed->model().parameters().at("lm_head.weight").spec.matrix);
+}
+
+std::vector<char> packed_bytes(kernels::Packing packing, int64_t O, int64_t I, const float* whole) {
+  const int64_t data = kernels::packed_data_bytes(packing, O, I), scales = kernels::packed_scale_bytes(packing, O, I);
+  std::vector<char> bytes(static_cast<size_t>(data + scales));
+  kernels::pack(packing, O, I, whole, bytes.data(), bytes.data() + data);
+  return bytes;
+}
+
+// Two tables of 4.3 MiB, which are packed in two parts.
+TEST_F(LoadedModelTest, KeepsNothingOfTheFileInMemoryThatItPacked) {
+  const ModelConfig config = tiny_config(70001);
+  save(config, false);
+  const auto whole = tiny_model(engine_, config);
+  for (const char* type : {"bf16", "int8", "int4"}) {
+    const int64_t before = resident_file_bytes();
+    const auto loaded = LoadedModel::open(path_, type);
+    EXPECT_LT(resident_file_bytes() - before, int64_t{2 << 20}) << type;
+    for (const char* name : {"embeddings.word_embeddings.weight", "lm_head.weight"}) {
+      const kernels::PackedMatrix* matrix = packed(loaded->model().parameters().at(name).value);
+      std::vector<char> held =
+          packed_bytes(matrix->packing, matrix->O, matrix->I, floats(whole->parameters().at(name).value));
+      const auto data = static_cast<size_t>(kernels::packed_data_bytes(matrix->packing, matrix->O, matrix->I));
+      EXPECT_EQ(std::memcmp(matrix->data, held.data(), data), 0) << type << " " << name;
+      if (matrix->scales != nullptr) {
+        EXPECT_EQ(std::memcmp(matrix->scales, held.data() + data, held.size() - data), 0) << type << " " << name;
+      }
+    }
+  }
 }
 
 TEST(PackingOf, NamesTheTypes) {

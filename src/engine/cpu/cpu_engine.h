@@ -28,7 +28,7 @@ class CpuEngine : public Engine {
 
   Value from_host(const void* data, DType dtype, const Shape& shape, DType as) override;
   Value borrow(const float* data, const Shape& shape, std::shared_ptr<const void> owner) override;
-  Value matrix(const Value& whole) override;
+  Value matrix(const Value& whole, const RowsRead& rows_read = {}) override;
   Value borrow_packed(const kernels::PackedMatrix& matrix, std::shared_ptr<const void> owner) override;
   void to_host(const Value& x, void* data, DType as) override;
   Value full(const Shape& shape, DType dtype, double fill) override;

@@ -36,6 +36,7 @@ void check_held(DType dtype) {
 }
 
 constexpr int64_t kCacheLine = 64;
+constexpr int64_t kPackedAtOnce = int64_t{1} << 16;  // 4 MiB of float32 numbers in tiles of kPackedTile rows
 
 int64_t byte_count(const Value& x) { return x.shape().numel() * dtype_size(x.dtype()); }
 
@@ -62,7 +63,7 @@ Value CpuEngine::borrow(const float* data, const Shape& shape, std::shared_ptr<c
   return Value(std::make_shared<CpuValue>(this, shape, DType::kF32, data, std::move(owner), false));
 }
 
-Value CpuEngine::matrix(const Value& whole) {
+Value CpuEngine::matrix(const Value& whole, const RowsRead& rows_read) {
   if (!weights_) return whole;
   const int64_t O = whole.size(0), I = whole.size(1);
   auto data_bytes = [&](int64_t rows) { return kernels::packed_data_bytes(*weights_, rows, I); };
@@ -71,12 +72,18 @@ Value CpuEngine::matrix(const Value& whole) {
   std::shared_ptr<void> block = arena_->acquire(static_cast<size_t>(scales_at + scale_bytes(O)));
   char* data = static_cast<char*>(block.get());
   char* scales = data + scales_at;
-  parallel_for(kernels::packed_tiles(O), std::max<int64_t>(1, 4096 / std::max<int64_t>(1, I)),
-               [&](int64_t first, int64_t last) {
-                 const int64_t begin = first * kernels::kPackedTile, end = std::min(O, last * kernels::kPackedTile);
-                 kernels::pack(*weights_, end - begin, I, floats(whole) + begin * I, data + data_bytes(begin),
-                               scales + scale_bytes(begin));
-               });
+  const int64_t tiles = kernels::packed_tiles(O),
+                at_once = std::max<int64_t>(1, kPackedAtOnce / std::max<int64_t>(1, I));
+  for (int64_t tile = 0; tile < tiles; tile += at_once) {
+    const int64_t count = std::min(at_once, tiles - tile);
+    const auto row = [&](int64_t t) { return std::min(O, (tile + t) * kernels::kPackedTile); };
+    parallel_for(count, std::max<int64_t>(1, 4096 / std::max<int64_t>(1, I)), [&](int64_t first, int64_t last) {
+      const int64_t begin = row(first), end = row(last);
+      kernels::pack(*weights_, end - begin, I, floats(whole) + begin * I, data + data_bytes(begin),
+                    scales + scale_bytes(begin));
+    });
+    if (rows_read) rows_read(row(0), row(count));
+  }
   const kernels::PackedMatrix packed{*weights_, O, I, data, scale_bytes(O) > 0 ? scales : nullptr};
   return Value(std::make_shared<PackedValue>(this, packed, std::move(block)));
 }
