@@ -1,5 +1,6 @@
 #include "nn/language_model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -53,6 +54,16 @@ LanguageModel::LanguageModel(ModelConfig config) : config_(std::move(config)) {
 
 const Value& LanguageModel::head() const { return lm_head_ != nullptr ? lm_head_->value : word_embeddings_->value; }
 
+namespace {
+
+// Whether each of B rows of positions is the first one, as in training: then the table is read once.
+bool rows_alike(const std::vector<int64_t>& positions, int64_t B) {
+  const auto T = static_cast<std::ptrdiff_t>(positions.size()) / B;
+  return std::equal(positions.begin() + T, positions.end(), positions.begin());
+}
+
+}  // namespace
+
 Value LanguageModel::embed(const Value& tokens, const ModelState* state) const {
   const Value words = embedding(tokens, word_embeddings_->value);
   if (position_embeddings_ == nullptr) return words;
@@ -63,8 +74,11 @@ Value LanguageModel::embed(const Value& tokens, const ModelState* state) const {
       throw ShapeError("token {} is beyond the model's position table of {} tokens", position + 1, config_.max_tokens);
     }
   }
-  const Value ids = tokens.engine().from_host(positions.data(), DType::kI64, tokens.shape(), DType::kI64);
-  return add(words, embedding(ids, position_embeddings_->value));
+  const int64_t B = tokens.size(0), T = tokens.size(1), C = config_.d_model, rows = rows_alike(positions, B) ? 1 : B;
+  const Value ids = tokens.engine().from_host(positions.data(), DType::kI64, Shape({rows * T}), DType::kI64);
+  const Value places = embedding(ids, position_embeddings_->value);
+  const Shape flat = rows == 1 ? Shape({T * C}) : Shape({B, T * C});
+  return reshape(add(reshape(words, Shape({B, T * C})), reshape(places, flat)), words.shape());
 }
 
 Value LanguageModel::hidden(const Value& tokens, const Context& ctx, ModelState* state, Value* aux_loss) {

@@ -76,5 +76,32 @@ INSTANTIATE_TEST_SUITE_P(LastMixers, LossOfLabels,
                            return std::get<0>(test.param) + (std::get<1>(test.param) ? "_pre_norm" : "_post_norm");
                          });
 
+std::vector<float> logits_of(LanguageModel& model, CpuEngine& engine, const std::vector<int64_t>& tokens, int64_t rows,
+                             ModelState& state) {
+  const Shape shape({rows, static_cast<int64_t>(tokens.size()) / rows});
+  const Value x = engine.from_host(tokens.data(), DType::kI64, shape, DType::kI64);
+  const std::span<const float> logits = engine.view(model.logits(model.hidden(x, {}, &state)));
+  return {logits.begin(), logits.end()};
+}
+
+// Two rows of which the second has seen two tokens more; then both read three: each must answer as it does alone.
+TEST(LanguageModel, ReadsThePositionTableForEachRow) {
+  LanguageModel model = model_from(config_with({{"type", "rebased"}, {"num_heads", 2}, {"feature_dim", 4}}, true));
+  CpuEngine engine;
+  model.parameters().initialise(engine, 5);
+  const std::vector<int64_t> first = {1, 2, 3}, second = {4, 5, 6};
+  ModelState fresh = model.initial_state(engine, 1), later = model.initial_state(engine, 1);
+  logits_of(model, engine, {7, 8}, 1, later);
+  ModelState both = model.initial_state(engine, 2);
+  logits_of(model, engine, {7, 8, 7, 8}, 2, both);
+  for (MixerState& state : both.layers) state.reset_rows(std::vector<int64_t>{0});
+  std::vector<float> want = logits_of(model, engine, first, 1, fresh);
+  const std::vector<float> behind = logits_of(model, engine, second, 1, later);
+  want.insert(want.end(), behind.begin(), behind.end());
+  const std::vector<float> got = logits_of(model, engine, {1, 2, 3, 4, 5, 6}, 2, both);
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-5) << i;
+}
+
 }  // namespace
 }  // namespace rebased::testing
