@@ -49,6 +49,8 @@ class Engine {
   virtual Value sum_last(const Value& x) = 0;
   virtual Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) = 0;
   virtual Value rms_norm(const Value& x, const Value& weight, double eps) = 0;
+  virtual SumAndNorm add_layer_norm(const Value& a, const Value& b, const Value& gamma, const Value& beta, double eps);
+  virtual SumAndNorm add_rms_norm(const Value& a, const Value& b, const Value& weight, double eps);
   virtual Value reshape(const Value& x, const Shape& shape) = 0;
   virtual Value transpose(const Value& x) = 0;
   virtual Value slice(const Value& x, int dim, int64_t begin, int64_t length) = 0;

@@ -69,6 +69,13 @@ void check_binary(const char* op, const Value& a, const Value& b) {
   }
 }
 
+void check_summands(const char* op, const Value& a, const Value& b) {
+  check_floating(op, "a", a);
+  check_rank(op, "a", a, 1);
+  check_operand(op, "b", b, a);
+  if (b.shape() != a.shape()) throw ShapeError("[{}] b: expected {}, found {}", op, a.shape().str(), b.shape().str());
+}
+
 void check_state(const char* op, const LinearState* state, const Value& q, const Dims& dims, int64_t features) {
   if (state == nullptr) return;
   check_operand(op, "state.s", state->s, q);
@@ -168,6 +175,19 @@ Value rms_norm(const Value& x, const Value& weight, double eps) {
   check_rank("rms_norm", "x", x, 1);
   check_channels("rms_norm", "weight", weight, x);
   return x.engine().rms_norm(x, weight, eps);
+}
+
+SumAndNorm add_layer_norm(const Value& a, const Value& b, const Value& gamma, const Value& beta, double eps) {
+  check_summands("add_layer_norm", a, b);
+  check_channels("add_layer_norm", "gamma", gamma, a);
+  check_channels("add_layer_norm", "beta", beta, a);
+  return a.engine().add_layer_norm(a, b, gamma, beta, eps);
+}
+
+SumAndNorm add_rms_norm(const Value& a, const Value& b, const Value& weight, double eps) {
+  check_summands("add_rms_norm", a, b);
+  check_channels("add_rms_norm", "weight", weight, a);
+  return a.engine().add_rms_norm(a, b, weight, eps);
 }
 
 Value reshape(const Value& x, const Shape& shape) {

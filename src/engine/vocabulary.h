@@ -63,6 +63,11 @@ struct AttentionOptions {
   Value key_pos{};    // [B, S] i64; both empty: the causal case above
 };
 
+struct SumAndNorm {
+  Value sum;
+  Value norm;
+};
+
 struct CrossEntropy {
   Value loss;                 // scalar: mean of -log softmax(x e^T)[label]
   std::vector<float> nll;     // [N]
@@ -84,6 +89,9 @@ Value sum_last(const Value& x);  // [..., C] -> [..., 1]
 // x [..., C]; gamma, beta, weight [C] or empty; biased variance
 Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps);
 Value rms_norm(const Value& x, const Value& weight, double eps);
+// The same of a + b, alike in shape, and this sum: one step of a residual stream.
+SumAndNorm add_layer_norm(const Value& a, const Value& b, const Value& gamma, const Value& beta, double eps);
+SumAndNorm add_rms_norm(const Value& a, const Value& b, const Value& weight, double eps);
 Value reshape(const Value& x, const Shape& shape);  // same elements in the same order
 Value transpose(const Value& x);                    // [N, M] -> [M, N]
 Value slice(const Value& x, int dim, int64_t begin, int64_t length);

@@ -14,11 +14,12 @@ struct NormGradArgs {
   const Real* x = nullptr;     // [N, C]
   const Real* gain = nullptr;  // [C] or null: gamma, or the weight of rms_norm
   double eps = 0;
-  const Real* dy = nullptr;  // [N, C]
-  Real* dx = nullptr;        // [N, C], overwritten; may be dy
-  Real* d_gain = nullptr;    // [C], overwritten, or null
-  Real* d_shift = nullptr;   // [C], overwritten, or null: of beta; rms_norm has none
-  Real* scratch = nullptr;   // norm_grad_scratch(args) elements (cpu)
+  const Real* dy = nullptr;     // [N, C]
+  const Real* other = nullptr;  // [N, C] or null: the gradient of x from its other uses, which dx includes
+  Real* dx = nullptr;           // [N, C], overwritten; may be dy or other
+  Real* d_gain = nullptr;       // [C], overwritten, or null
+  Real* d_shift = nullptr;      // [C], overwritten, or null: of beta; rms_norm has none
+  Real* scratch = nullptr;      // norm_grad_scratch(args) elements (cpu)
 };
 
 namespace reference {

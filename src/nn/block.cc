@@ -42,11 +42,10 @@ Stream Block::forward(Stream stream, const Context& ctx, MixerState* state, Valu
 }
 
 Stream Block::pre_norm(const Stream& in, const Context& ctx, MixerState* state, Value* aux_loss) {
-  Value r = drop(in.hidden, dropout1_, ctx, ".dropout1");
-  if (in.residual) r = add(r, in.residual);
-  const Value mixed = mix(norm1_(r), ctx, state, aux_loss);
-  r = add(drop(mixed, dropout2_, ctx, ".dropout2"), wanted(r, ctx));
-  return {state_mixer_->forward(norm2_(r)), r};
+  const SumAndNorm before = norm1_(drop(in.hidden, dropout1_, ctx, ".dropout1"), in.residual);
+  const Value mixed = mix(before.norm, ctx, state, aux_loss);
+  const SumAndNorm behind = norm2_(drop(mixed, dropout2_, ctx, ".dropout2"), wanted(before.sum, ctx));
+  return {state_mixer_->forward(behind.norm), behind.sum};
 }
 
 Stream Block::post_norm(const Stream& in, const Context& ctx, MixerState* state, Value* aux_loss) {

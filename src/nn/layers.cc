@@ -23,9 +23,13 @@ Norm::Norm(const Scope& scope, NormKind kind, int64_t channels, double eps, bool
 }
 
 Value Norm::operator()(const Value& x) const {
-  const Value weight = weight_ != nullptr ? weight_->value : Value();
-  if (kind_ == NormKind::kRms) return rms_norm(x, weight, eps_);
-  return layer_norm(x, weight, bias_ != nullptr ? bias_->value : Value(), eps_);
+  return kind_ == NormKind::kRms ? rms_norm(x, weight(), eps_) : layer_norm(x, weight(), bias(), eps_);
+}
+
+SumAndNorm Norm::operator()(const Value& x, const Value& residual) const {
+  if (!residual) return {x, (*this)(x)};
+  if (kind_ == NormKind::kRms) return add_rms_norm(x, residual, weight(), eps_);
+  return add_layer_norm(x, residual, weight(), bias(), eps_);
 }
 
 ShortConv::ShortConv(const Scope& scope, int64_t channels, int64_t kernel, bool bias, bool silu)

@@ -32,8 +32,12 @@ class Norm {
   Norm() = default;
   Norm(const Scope& scope, NormKind kind, int64_t channels, double eps, bool weight = true, bool bias = true);
   Value operator()(const Value& x) const;
+  SumAndNorm operator()(const Value& x, const Value& residual) const;  // of x + residual, or of x where it is empty
 
  private:
+  Value weight() const { return weight_ != nullptr ? weight_->value : Value(); }
+  Value bias() const { return bias_ != nullptr ? bias_->value : Value(); }
+
   NormKind kind_ = NormKind::kLayer;
   double eps_ = 1e-5;
   Param* weight_ = nullptr;

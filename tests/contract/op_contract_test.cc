@@ -137,6 +137,21 @@ const Refusal kRefusals[] = {
        rms_norm(normal(e, {2, 5}), normal(e, {4}), 1e-5);
      },
      {"[rms_norm] weight", "[4]"}},
+    {"AddLayerNormSummands",
+     [](Engine& e) {
+       add_layer_norm(normal(e, {2, 5}), normal(e, {5}), {}, {}, 1e-5);
+     },
+     {"[add_layer_norm] b", "[2, 5]", "[5]"}},
+    {"AddLayerNormShift",
+     [](Engine& e) {
+       add_layer_norm(normal(e, {2, 5}), normal(e, {2, 5}), {}, normal(e, {4}), 1e-5);
+     },
+     {"[add_layer_norm] beta", "[4]"}},
+    {"AddRmsNormWeight",
+     [](Engine& e) {
+       add_rms_norm(normal(e, {2, 5}), normal(e, {2, 5}), normal(e, {4}), 1e-5);
+     },
+     {"[add_rms_norm] weight", "[4]"}},
     {"SwigluOdd",
      [](Engine& e) {
        swiglu(normal(e, {2, 5}));

@@ -93,6 +93,22 @@ void add_elementwise(Rows& rows) {
   rows.add("rms_norm_bare", affine, [](Operands x) { return rms_norm(x[0], {}, 1e-2); });
 }
 
+std::vector<Value> both(const SumAndNorm& result) { return {result.sum, result.norm}; }
+
+void add_residual_steps(Rows& rows) {
+  const Sizes sizes = each_width([](int64_t n, int64_t c) {
+    return std::vector<Shape>{Shape({2, n, c + 1}), Shape({2, n, c + 1}), Shape({c + 1}), Shape({c + 1})};
+  });
+  rows.add("add_layer_norm", sizes,
+           [](Engine&, Operands x) { return both(add_layer_norm(x[0], x[1], x[2], x[3], 1e-2)); });
+  rows.add("add_layer_norm_bare", sizes,
+           [](Engine&, Operands x) { return both(add_layer_norm(x[0], x[1], {}, {}, 1e-2)); });
+  rows.add("add_rms_norm", sizes, [](Engine&, Operands x) { return both(add_rms_norm(x[0], x[1], x[2], 1e-2)); });
+  rows.add("add_rms_norm_bare", sizes, [](Engine&, Operands x) { return both(add_rms_norm(x[0], x[1], {}, 1e-2)); });
+  rows.add("add_layer_norm_alone", sizes, [](Operands x) { return add_layer_norm(x[0], x[1], x[2], x[3], 1e-2).norm; });
+  rows.add("add_rms_norm_sum_alone", sizes, [](Operands x) { return add_rms_norm(x[0], x[1], x[2], 1e-2).sum; });
+}
+
 void add_movement(Rows& rows) {
   const Sizes cube = {{Shape({2, 3, 5})}, {Shape({1, 7, 4})}, {Shape({3, 9, 2})}};
   const Sizes pair = {{Shape({2, 3, 5}), Shape({2, 3, 5})}, {Shape({1, 4, 3}), Shape({1, 4, 3})}};
@@ -308,6 +324,7 @@ void set_timed(std::vector<OpRow>& rows) {
       {"taylor_features_packed", keys},
       {"layer_norm", affine},
       {"rms_norm", affine},
+      {"add_rms_norm", {Shape({4096, 1024}), Shape({4096, 1024}), Shape({1024}), Shape({1024})}},
       {"linear_no_bias", {Shape({4096, 1024}), Shape({1024, 1024}), Shape({1024})}},
       {"linear_narrow", {Shape({6144, 64}), Shape({192, 64}), Shape({192})}},
       {"rope_4", {Shape({4, 1024, 8, 64})}},
@@ -329,6 +346,7 @@ void set_timed(std::vector<OpRow>& rows) {
 std::vector<OpRow> make_rows() {
   Rows rows;
   add_elementwise(rows);
+  add_residual_steps(rows);
   add_movement(rows);
   add_products(rows);
   add_convolutions(rows);

@@ -16,13 +16,14 @@ struct Case {
   int64_t N, C;
   bool layer;  // layer_norm; otherwise rms_norm
   bool gain, d_gain, d_shift;
+  bool other = false;  // x is used beside its norm
 };
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (int64_t C = 1; C <= 35; ++C) all.push_back({3, C, C % 2 == 0, C % 3 != 0, C % 5 != 0, C % 7 != 0});
+  for (int64_t C = 1; C <= 35; ++C) all.push_back({3, C, C % 2 == 0, C % 3 != 0, C % 5 != 0, C % 7 != 0, C % 4 < 2});
   for (bool layer : {false, true}) {
-    all.push_back({200, 48, layer, true, true, layer});  // several blocks of rows, several threads
+    all.push_back({200, 48, layer, true, true, layer, true});  // several blocks of rows, several threads
     all.push_back({1000, 33, layer, false, true, layer});
   }
   return all;
@@ -42,10 +43,11 @@ struct Doubles {
 };
 
 Doubles oracle(const Case& c, const std::vector<double>& x, const std::vector<double>& gain,
-               const std::vector<double>& dy) {
+               const std::vector<double>& dy, const std::vector<double>& other) {
   Doubles out(c);
   NormGradArgs<double> args = sized<double>(c);
   args.x = x.data(), args.gain = c.gain ? gain.data() : nullptr, args.dy = dy.data();
+  args.other = c.other ? other.data() : nullptr;
   args.dx = out.dx.data();
   args.d_gain = c.d_gain ? out.d_gain.data() : nullptr;
   args.d_shift = c.layer && c.d_shift ? out.d_shift.data() : nullptr;
@@ -56,18 +58,19 @@ Doubles oracle(const Case& c, const std::vector<double>& x, const std::vector<do
 void expect_case(const Case& c) {
   SCOPED_TRACE(testing::Message() << "N " << c.N << " C " << c.C << " layer " << c.layer);
   const Buffer<float> x = random_buffer(c.N * c.C, 1), gain = random_buffer(c.C, 2);
-  Buffer<float> slopes = random_buffer(c.N * c.C, 3), d_gain(c.C), d_shift(c.C);
-  const Doubles want = oracle(c, x.doubles(), gain.doubles(), slopes.doubles());
+  Buffer<float> slopes = random_buffer(c.N * c.C, 3), other = random_buffer(c.N * c.C, 4), d_gain(c.C), d_shift(c.C);
+  const Doubles want = oracle(c, x.doubles(), gain.doubles(), slopes.doubles(), other.doubles());
   NormGradArgs<float> args = sized<float>(c);
   args.x = x.data(), args.gain = c.gain ? gain.data() : nullptr;
-  args.dy = args.dx = slopes.data();
+  Buffer<float>& dx = c.other ? other : slopes;
+  args.dy = slopes.data(), args.other = c.other ? other.data() : nullptr, args.dx = dx.data();
   args.d_gain = c.d_gain ? d_gain.data() : nullptr;
   args.d_shift = c.layer && c.d_shift ? d_shift.data() : nullptr;
   Buffer<float> scratch(cpu::norm_grad_scratch(args));
   args.scratch = scratch.data();
   c.layer ? cpu::layer_norm_grad(args) : cpu::rms_norm_grad(args);
   // eps keeps the deviation above 0.7; sums of C or N products of normal numbers, taken in blocks of 64.
-  expect_near(slopes, want.dx, 16 * kEps, 400 * kEps, "dx");
+  expect_near(dx, want.dx, 16 * kEps, 400 * kEps, "dx");
   const double over_rows = 40 * kEps * static_cast<double>(64 + c.N / 64);
   if (args.d_gain) expect_near(d_gain, want.d_gain, 16 * kEps, over_rows, "d_gain");
   if (args.d_shift) expect_near(d_shift, want.d_shift, 16 * kEps, over_rows, "d_shift");
@@ -85,9 +88,10 @@ TEST(NormGrad, MatchesTheReferenceOnEveryThreadCount) {
   });
 }
 
-// <dy, y> for the norm of x.
+// <dy, y> for the norm y of x, and <other, x> beside it.
 double weighted_output(const Case& c, const std::vector<double>& x, const std::vector<double>& gain,
-                       const std::vector<double>& shift, const std::vector<double>& dy) {
+                       const std::vector<double>& shift, const std::vector<double>& dy,
+                       const std::vector<double>& other) {
   std::vector<double> y(x.size());
   if (c.layer) {
     reference::layer_norm(c.N, c.C, x.data(), gain.data(), shift.data(), 0.5, y.data());
@@ -95,7 +99,7 @@ double weighted_output(const Case& c, const std::vector<double>& x, const std::v
     reference::rms_norm(c.N, c.C, x.data(), gain.data(), 0.5, y.data());
   }
   double sum = 0;
-  for (size_t i = 0; i < y.size(); ++i) sum += y[i] * dy[i];
+  for (size_t i = 0; i < y.size(); ++i) sum += y[i] * dy[i] + (c.other ? x[i] * other[i] : 0);
   return sum;
 }
 
@@ -114,12 +118,12 @@ void expect_slopes(std::vector<double>& values, const std::vector<double>& slope
 }
 
 TEST(NormGrad, ReferenceMatchesFiniteDifferences) {
-  for (bool layer : {false, true}) {
-    const Case c{3, 7, layer, true, true, layer};
+  for (const auto& [layer, beside] : {std::pair{false, true}, {true, false}, {true, true}}) {
+    const Case c{3, 7, layer, true, true, layer, beside};
     std::vector<double> x = random_doubles(21, 1), gain = random_doubles(7, 2), shift = random_doubles(7, 3);
-    const std::vector<double> dy = random_doubles(21, 4);
-    const Doubles got = oracle(c, x, gain, dy);
-    const auto f = [&] { return weighted_output(c, x, gain, shift, dy); };
+    const std::vector<double> dy = random_doubles(21, 4), other = random_doubles(21, 5);
+    const Doubles got = oracle(c, x, gain, dy, other);
+    const auto f = [&] { return weighted_output(c, x, gain, shift, dy, other); };
     expect_slopes(x, got.dx, "dx", f);
     expect_slopes(gain, got.d_gain, "d_gain", f);
     if (layer) expect_slopes(shift, got.d_shift, "d_shift", f);

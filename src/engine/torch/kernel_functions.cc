@@ -102,44 +102,82 @@ class LinearFunction : public Function<LinearFunction> {
 };
 
 // Both norms; rms_norm has no shift.
+struct NormOptions {
+  double eps;
+  bool centred;
+};
+
+Tensor norm_of(AutogradContext* ctx, const Tensor& x, const MaybeTensor& gain_in, const MaybeTensor& shift_in,
+               const NormOptions& options) {
+  const Tensor gain = dense(or_undefined(gain_in)), shift = dense(or_undefined(shift_in));
+  const Tensor y = torch::empty_like(x);
+  if (options.centred) {
+    cpu::layer_norm(rows(x), channels(x), data(x), data(gain), data(shift), options.eps, mutable_data(y));
+  } else {
+    cpu::rms_norm(rows(x), channels(x), data(x), data(gain), options.eps, mutable_data(y));
+  }
+  ctx->save_for_backward({x, gain, shift});
+  ctx->saved_data["eps"] = options.eps;
+  ctx->saved_data["centred"] = options.centred;
+  return y;
+}
+
+struct NormSlopes {
+  Tensor x, gain, shift;
+};
+
+// other: the gradient of x from its other uses, or undefined.
+NormSlopes norm_grad(AutogradContext* ctx, const Tensor& dy_in, const Tensor& other_in) {
+  const bool centred = ctx->saved_data["centred"].toBool();
+  refuse_double_backward(centred ? "layer_norm" : "rms_norm");
+  const auto saved = ctx->get_saved_variables();
+  const Tensor &x = saved[0], &gain = saved[1], &shift = saved[2];
+  const Tensor dy = dense(dy_in), other = dense(other_in);
+  const NormSlopes slopes{torch::empty_like(x), empty_like_or_none(gain), empty_like_or_none(shift)};
+  kernels::NormGradArgs<float> args;
+  args.N = rows(x);
+  args.C = channels(x);
+  args.x = data(x);
+  args.gain = data(gain);
+  args.eps = ctx->saved_data["eps"].toDouble();
+  args.dy = data(dy);
+  args.other = data(other);
+  args.dx = mutable_data(slopes.x);
+  args.d_gain = mutable_data(slopes.gain);
+  args.d_shift = mutable_data(slopes.shift);
+  const Tensor work = scratch(cpu::norm_grad_scratch(args));
+  args.scratch = mutable_data(work);
+  centred ? cpu::layer_norm_grad(args) : cpu::rms_norm_grad(args);
+  return slopes;
+}
+
 class NormFunction : public Function<NormFunction> {
  public:
-  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const MaybeTensor& gain_in,
-                        const MaybeTensor& shift_in, double eps, bool centred) {
-    const Tensor x = dense(x_in), gain = dense(or_undefined(gain_in)), shift = dense(or_undefined(shift_in));
-    const Tensor y = torch::empty_like(x);
-    if (centred) {
-      cpu::layer_norm(rows(x), channels(x), data(x), data(gain), data(shift), eps, mutable_data(y));
-    } else {
-      cpu::rms_norm(rows(x), channels(x), data(x), data(gain), eps, mutable_data(y));
-    }
-    ctx->save_for_backward({x, gain, shift});
-    ctx->saved_data["eps"] = eps;
-    ctx->saved_data["centred"] = centred;
-    return y;
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const MaybeTensor& gain, const MaybeTensor& shift,
+                        double eps, bool centred) {
+    return norm_of(ctx, dense(x), gain, shift, {eps, centred});
   }
 
   static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
-    const bool centred = ctx->saved_data["centred"].toBool();
-    refuse_double_backward(centred ? "layer_norm" : "rms_norm");
-    const auto saved = ctx->get_saved_variables();
-    const Tensor &x = saved[0], &gain = saved[1], &shift = saved[2];
-    const Tensor dy = dense(grads[0]), dx = torch::empty_like(x);
-    const Tensor d_gain = empty_like_or_none(gain), d_shift = empty_like_or_none(shift);
-    kernels::NormGradArgs<float> args;
-    args.N = rows(x);
-    args.C = channels(x);
-    args.x = data(x);
-    args.gain = data(gain);
-    args.eps = ctx->saved_data["eps"].toDouble();
-    args.dy = data(dy);
-    args.dx = mutable_data(dx);
-    args.d_gain = mutable_data(d_gain);
-    args.d_shift = mutable_data(d_shift);
-    const Tensor work = scratch(cpu::norm_grad_scratch(args));
-    args.scratch = mutable_data(work);
-    centred ? cpu::layer_norm_grad(args) : cpu::rms_norm_grad(args);
-    return {dx, d_gain, d_shift, Tensor(), Tensor()};
+    const NormSlopes slopes = norm_grad(ctx, grads[0], Tensor());
+    return {slopes.x, slopes.gain, slopes.shift, Tensor(), Tensor()};
+  }
+};
+
+// The sum's own gradient joins that of the norm in one pass.
+class AddNormFunction : public Function<AddNormFunction> {
+ public:
+  static tensor_list forward(AutogradContext* ctx, const Tensor& a, const Tensor& b, const MaybeTensor& gain,
+                             const MaybeTensor& shift, double eps, bool centred) {
+    ctx->set_materialize_grads(false);
+    const Tensor sum = dense(a + b);
+    return {sum, norm_of(ctx, sum, gain, shift, {eps, centred})};
+  }
+
+  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
+    if (!grads[1].defined()) return {grads[0], grads[0], Tensor(), Tensor(), Tensor(), Tensor()};
+    const NormSlopes slopes = norm_grad(ctx, grads[1], grads[0]);
+    return {slopes.x, slopes.x, slopes.gain, slopes.shift, Tensor(), Tensor()};
   }
 };
 
@@ -262,6 +300,15 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, doub
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   return NormFunction::apply(x, maybe(weight), MaybeTensor(), eps, false);
+}
+
+std::vector<Tensor> add_layer_norm(const Tensor& a, const Tensor& b, const Tensor& gamma, const Tensor& beta,
+                                   double eps) {
+  return AddNormFunction::apply(a, b, maybe(gamma), maybe(beta), eps, true);
+}
+
+std::vector<Tensor> add_rms_norm(const Tensor& a, const Tensor& b, const Tensor& weight, double eps) {
+  return AddNormFunction::apply(a, b, maybe(weight), MaybeTensor(), eps, false);
 }
 
 Tensor rope(const Tensor& x, const Tensor& positions, const RopeOptions& options) {

@@ -27,6 +27,11 @@ torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& w, const torch
 // gamma, beta, weight may be undefined.
 torch::Tensor layer_norm(const torch::Tensor& x, const torch::Tensor& gamma, const torch::Tensor& beta, double eps);
 torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, double eps);
+// {a + b, its norm}
+std::vector<torch::Tensor> add_layer_norm(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& gamma,
+                                          const torch::Tensor& beta, double eps);
+std::vector<torch::Tensor> add_rms_norm(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& weight,
+                                        double eps);
 torch::Tensor swiglu(const torch::Tensor& x);
 // x [B, T, H, D], positions [B, T] i64
 torch::Tensor rope(const torch::Tensor& x, const torch::Tensor& positions, const RopeOptions& options);

@@ -195,6 +195,20 @@ Value TorchEngine::rms_norm(const Value& value, const Value& weight, double eps)
   return wrap(weight ? y * tensor_of(weight) : y);
 }
 
+SumAndNorm TorchEngine::add_layer_norm(const Value& a, const Value& b, const Value& gamma, const Value& beta,
+                                       double eps) {
+  if (!uses_kernels(a) || !uses_kernels(b)) return Engine::add_layer_norm(a, b, gamma, beta, eps);
+  const auto both =
+      kernel_functions::add_layer_norm(tensor_of(a), tensor_of(b), tensor_of(gamma), tensor_of(beta), eps);
+  return {wrap(both[0]), wrap(both[1])};
+}
+
+SumAndNorm TorchEngine::add_rms_norm(const Value& a, const Value& b, const Value& weight, double eps) {
+  if (!uses_kernels(a) || !uses_kernels(b)) return Engine::add_rms_norm(a, b, weight, eps);
+  const auto both = kernel_functions::add_rms_norm(tensor_of(a), tensor_of(b), tensor_of(weight), eps);
+  return {wrap(both[0]), wrap(both[1])};
+}
+
 Value TorchEngine::reshape(const Value& x, const Shape& shape) { return wrap(tensor_of(x).reshape(sizes_of(shape))); }
 Value TorchEngine::transpose(const Value& x) { return wrap(tensor_of(x).t()); }
 

@@ -38,6 +38,8 @@ class TorchEngine : public Engine {
   Value sum_last(const Value& x) override;
   Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) override;
   Value rms_norm(const Value& x, const Value& weight, double eps) override;
+  SumAndNorm add_layer_norm(const Value& a, const Value& b, const Value& gamma, const Value& beta, double eps) override;
+  SumAndNorm add_rms_norm(const Value& a, const Value& b, const Value& weight, double eps) override;
   Value reshape(const Value& x, const Shape& shape) override;
   Value transpose(const Value& x) override;
   Value slice(const Value& x, int dim, int64_t begin, int64_t length) override;

@@ -52,7 +52,7 @@ using namespace lanes;  // NOLINT
 template <bool kCentred>
 HWY_INLINE void row_grad(const Args& a, int64_t n, const GainSums& sums) {
   const Tag d;
-  const float *x = a.x + n * a.C, *dy = a.dy + n * a.C;
+  const float *x = a.x + n * a.C, *dy = a.dy + n * a.C, *other = a.other ? a.other + n * a.C : nullptr;
   float* dx = a.dx + n * a.C;
   const float mean = kCentred ? mean_of(x, a.C) : 0.0f;
   const auto factor = static_cast<float>(1 / std::sqrt(mean_square(x, a.C, mean) + a.eps));
@@ -73,7 +73,8 @@ HWY_INLINE void row_grad(const Args& a, int64_t n, const GainSums& sums) {
     const Vec u = hn::Mul(hn::Sub(at.load(x + c), mid), scale), slope = at.load(dy + c);
     Vec g = a.gain ? hn::Mul(slope, at.load(a.gain + c)) : slope;
     if (kCentred) g = hn::Sub(g, mean_g);
-    at.store(hn::Mul(scale, hn::NegMulAdd(u, mean_gu, g)), dx + c);
+    const Vec slope_x = hn::Mul(scale, hn::NegMulAdd(u, mean_gu, g));
+    at.store(other ? hn::Add(slope_x, at.load(other + c)) : slope_x, dx + c);
   });
 }
 

@@ -27,7 +27,9 @@ void norm_grad(const NormGradArgs<double>& a, bool centred) {
       if (a.d_gain) a.d_gain[c] += dy[c] * u(c);
       if (a.d_shift) a.d_shift[c] += dy[c];
     }
-    for (int64_t c = 0; c < a.C; ++c) a.dx[n * a.C + c] = factor * (g(c) - mean_g - u(c) * mean_gu);
+    for (int64_t c = 0; c < a.C; ++c) {
+      a.dx[n * a.C + c] = factor * (g(c) - mean_g - u(c) * mean_gu) + (a.other ? a.other[n * a.C + c] : 0);
+    }
   }
 }
 
