@@ -23,13 +23,14 @@ Norm::Norm(const Scope& scope, NormKind kind, int64_t channels, double eps, bool
 }
 
 Value Norm::operator()(const Value& x) const {
-  return kind_ == NormKind::kRms ? rms_norm(x, weight(), eps_) : layer_norm(x, weight(), bias(), eps_);
+  return kind_ == NormKind::kRms ? rms_norm(x, value_or_empty(weight_), eps_)
+                                 : layer_norm(x, value_or_empty(weight_), value_or_empty(bias_), eps_);
 }
 
 SumAndNorm Norm::operator()(const Value& x, const Value& residual) const {
   if (!residual) return {x, (*this)(x)};
-  if (kind_ == NormKind::kRms) return add_rms_norm(x, residual, weight(), eps_);
-  return add_layer_norm(x, residual, weight(), bias(), eps_);
+  if (kind_ == NormKind::kRms) return add_rms_norm(x, residual, value_or_empty(weight_), eps_);
+  return add_layer_norm(x, residual, value_or_empty(weight_), value_or_empty(bias_), eps_);
 }
 
 ShortConv::ShortConv(const Scope& scope, int64_t channels, int64_t kernel, bool bias, bool silu)
@@ -40,7 +41,7 @@ ShortConv::ShortConv(const Scope& scope, int64_t channels, int64_t kernel, bool 
 }
 
 Value ShortConv::operator()(const Value& x, Value* state) const {
-  return short_conv(x, weight_->value, bias_ != nullptr ? bias_->value : Value(), silu_, state);
+  return short_conv(x, weight_->value, value_or_empty(bias_), silu_, state);
 }
 
 }  // namespace rebased

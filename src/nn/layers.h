@@ -8,15 +8,16 @@
 
 namespace rebased {
 
+// What an optional parameter holds; empty where there is none.
+inline Value value_or_empty(const Param* param) { return param != nullptr ? param->value : Value(); }
+
 // y = x W^T + b; parameters "weight" [O, I] and "bias" [O]. Weight N(0, std^2), bias 0.
 class Linear {
  public:
   Linear() = default;
   Linear(const Scope& scope, int64_t in, int64_t out, bool bias) : Linear(scope, in, out, bias, scope.init_std()) {}
   Linear(const Scope& scope, int64_t in, int64_t out, bool bias, double std);
-  Value operator()(const Value& x) const {
-    return linear(x, weight_->value, bias_ != nullptr ? bias_->value : Value());
-  }
+  Value operator()(const Value& x) const { return linear(x, weight_->value, value_or_empty(bias_)); }
 
  private:
   Param* weight_ = nullptr;
@@ -35,9 +36,6 @@ class Norm {
   SumAndNorm operator()(const Value& x, const Value& residual) const;  // of x + residual, or of x where it is empty
 
  private:
-  Value weight() const { return weight_ != nullptr ? weight_->value : Value(); }
-  Value bias() const { return bias_ != nullptr ? bias_->value : Value(); }
-
   NormKind kind_ = NormKind::kLayer;
   double eps_ = 1e-5;
   Param* weight_ = nullptr;

@@ -35,8 +35,8 @@ RebasedMixer::Affine RebasedMixer::declare_affine(const Scope& scope, int64_t ch
 // switch combinations; here each means what its switches say, with LayerNorm's variance (core.md section 2).
 Value RebasedMixer::shape_scores(const Value& x, const Affine& affine) const {
   Value y = options_.norm == "joint" ? x : heads_.split(x);
-  const Value gamma = affine.gamma != nullptr ? affine.gamma->value : Value();
-  const Value beta = affine.beta != nullptr ? affine.beta->value : Value();
+  const Value gamma = value_or_empty(affine.gamma);
+  const Value beta = value_or_empty(affine.beta);
   if (options_.normalize) {
     y = layer_norm(y, gamma, beta, options_.norm_eps);
   } else {
