@@ -184,6 +184,21 @@ TEST(CrossEntropy, LargeLogitsDoNotOverflow) {
   });
 }
 
+// By less than what a sum's scale lets pass from one tile to the next, by more, and back.
+TEST(CrossEntropy, LogitsThatRiseAndFallMatchTheReference) {
+  for_each_target([] {
+    for (double slope : {0.03, 0.2, -0.2}) {
+      for (int64_t V : {300, 480, 509}) {
+        Problem problem({50, 4, V, 1});
+        for (int64_t v = 0; v < V; ++v) problem.e[v * 4] = static_cast<float>(slope * static_cast<double>(v));
+        for (int64_t n = 0; n < 50; ++n) problem.x[n * 4] = n % 3 == 0 ? -1.0f : 1.0f;
+        SCOPED_TRACE(slope);
+        expect_matches(problem.run(true), problem.oracle(), {50, 4, V, 10}, true);
+      }
+    }
+  });
+}
+
 // Subnormal numbers take a hundred times as long to multiply; a probability that small is none.
 TEST(CrossEntropy, GradientsOfUnlikelyIdsAreNormalNumbersOrZero) {
   for_each_target([] {

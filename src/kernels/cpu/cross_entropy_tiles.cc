@@ -24,7 +24,8 @@ namespace {
 using Args = CrossEntropyArgs<float>;
 
 constexpr int64_t kBlock = 48;  // rows of x that share a sweep, one a vector lane
-constexpr int64_t kTile = 128;  // ids of a sweep's step
+constexpr int64_t kTile = 120;  // ids of a sweep's step: register tiles of 8 and of 6 rows fill it
+constexpr int64_t kRun = 8;     // ids of a tile whose largest logit is kept while it is searched
 
 // Sizes, and the caller's scratch cut up.
 struct Plan {
@@ -41,8 +42,9 @@ struct Part {
   float* x_t;        // [C, kBlock]
   float* scaled;     // [kBlock, width]: x times what turns a tile's exponentials into gradients
   float* d_x_t;      // [C, kBlock]
-  float* top;        // [kBlock]: the largest logit so far
-  float* sum;        // [kBlock]: of the exponentials relative to it
+  float* highest;    // [kBlock]: the largest logit so far
+  float* top;        // [kBlock]: one of some earlier time, to which exponentials are relative
+  float* sum;        // [kBlock]: of these
   float* of_label;   // [kBlock]
   float* tile_tops;  // [tiles, kBlock]: what a tile's exponentials are relative to
   float* weights;    // [V, kBlock]: exp(logit - tile_top); one tile when no gradient is wanted
@@ -56,6 +58,7 @@ Part cut_part(const Args& a, const Plan& plan, Scratch& scratch) {
   part.x_t = scratch.take(a.C * kBlock);
   part.scaled = scratch.take(gradients ? kBlock * plan.width : 0);
   part.d_x_t = scratch.take(gradients ? a.C * kBlock : 0);
+  part.highest = scratch.take(kBlock);
   part.top = scratch.take(kBlock);
   part.sum = scratch.take(kBlock);
   part.of_label = scratch.take(kBlock);
@@ -105,6 +108,7 @@ Rows load_rows(const Args& a, const Plan& plan, const Part& part, int64_t first)
     std::copy_n(x, a.C, part.x + r * plan.width);
     for (int64_t c = 0; c < a.C; ++c) part.x_t[c * kBlock + r] = x[c];
   }
+  std::fill_n(part.highest, kBlock, -std::numeric_limits<float>::infinity());
   std::fill_n(part.top, kBlock, -std::numeric_limits<float>::infinity());
   std::fill_n(part.sum, kBlock, 0.0f);
   std::fill_n(part.of_label, kBlock, 0.0f);
@@ -119,16 +123,47 @@ void note_labels(const Args& a, const Part& part, const Rows& rows, const Tile& 
   }
 }
 
-// Raises the maxima of lanes r .. to those of the tile's logits and brings what was summed so far to the new scale.
-HWY_INLINE Vec raise_top(const Args& a, const Part& part, const Tile& tile, const float* logits, int64_t r,
-                         Rows& rows) {
+// The largest logits of lanes r .. in a tile: of all, and in of_runs[run * kMaxLanes + lane] of every kRun ids.
+HWY_INLINE Vec tile_maxima(const Tile& tile, const float* logits, int64_t r, float* of_runs) {
+  const Tag d;
+  Vec highest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  for (int64_t v = 0; v < tile.count; of_runs += kMaxLanes) {
+    Vec of_run = hn::LoadU(d, logits + v * kBlock + r);
+    for (const int64_t end = std::min(v + kRun, tile.count); ++v < end;) {
+      of_run = hn::Max(hn::LoadU(d, logits + v * kBlock + r), of_run);
+    }
+    hn::StoreU(of_run, d, of_runs);
+    highest = hn::Max(of_run, highest);
+  }
+  return highest;
+}
+
+// Notes the ids of lanes r .. whose logits are higher than all before.
+HWY_INLINE void note_best(const Part& part, const Tile& tile, const float* logits, int64_t r, Vec highest,
+                          const float* of_runs, Rows& rows) {
+  const Tag d;
+  if (hn::AllFalse(d, hn::Gt(highest, hn::LoadU(d, part.highest + r)))) return;
+  float of_tile[kMaxLanes];
+  hn::StoreU(highest, d, of_tile);
+  for (int64_t lane = 0; lane < lane_count(); ++lane) {
+    if (!(of_tile[lane] > part.highest[r + lane])) continue;
+    int64_t v = 0;
+    while (of_runs[v / kRun * kMaxLanes + lane] != of_tile[lane]) v += kRun;
+    while (logits[v * kBlock + r + lane] != of_tile[lane]) ++v;
+    rows.best[r + lane] = tile.first + v;
+    part.highest[r + lane] = of_tile[lane];
+  }
+}
+
+// Raises what the exponentials of lanes r .. are relative to where a tile's largest logits exceed it by more than
+// kSlack, and brings what was summed so far to the new scale.
+HWY_INLINE Vec raise_top(const Args& a, const Part& part, int64_t r, Vec highest) {
+  constexpr float kSlack = 8;
   const Tag d;
   const Vec old = hn::LoadU(d, part.top + r);
-  Vec top = old;
-  for (int64_t v = 0; v < tile.count; ++v) top = hn::Max(hn::LoadU(d, logits + v * kBlock + r), top);
-  const auto higher = hn::Gt(top, old);
+  const auto higher = hn::Gt(highest, hn::Add(old, hn::Set(d, kSlack)));
   if (hn::AllFalse(d, higher)) return old;
-  top = hn::IfThenElse(higher, top, old);
+  const Vec top = hn::IfThenElse(higher, highest, old);
   const Vec shrink = hn::IfThenElse(higher, exp_weight(d, hn::Sub(old, top)), hn::Set(d, 1.0f));
   hn::StoreU(top, d, part.top + r);
   hn::StoreU(hn::Mul(shrink, hn::LoadU(d, part.sum + r)), d, part.sum + r);
@@ -136,36 +171,40 @@ HWY_INLINE Vec raise_top(const Args& a, const Part& part, const Tile& tile, cons
     float* d_x = part.d_x_t + c * kBlock + r;
     hn::StoreU(hn::Mul(shrink, hn::LoadU(d, d_x)), d, d_x);
   }
-  float before[kMaxLanes];
-  hn::StoreU(old, d, before);
-  for (int64_t lane = 0; lane < lane_count(); ++lane) {
-    const float highest = part.top[r + lane];
-    if (!(highest > before[lane])) continue;
-    int64_t v = 0;
-    while (v + 1 < tile.count && logits[v * kBlock + r + lane] != highest) ++v;
-    rows.best[r + lane] = tile.first + v;
-  }
   return top;
 }
 
-// Logits of a tile -> exponentials relative to the running maxima.
-HWY_INLINE void exponentiate_tile(const Args& a, const Part& part, const Tile& tile, float* weights, Rows& rows) {
+// Logits of kCount ids and a vector of rows -> exponentials relative to top; returns sum with theirs.
+template <int kCount>
+HWY_INLINE Vec exponentiate(float* weights, Vec top, Vec sum) {
   const Tag d;
+  Vec e[kCount];
+  for (int v = 0; v < kCount; ++v) e[v] = hn::Sub(hn::LoadU(d, weights + v * kBlock), top);
+  exp_weights(d, e);
+  for (int v = 0; v < kCount; ++v) hn::StoreU(e[v], d, weights + v * kBlock);
+  for (int v = 0; v < kCount; ++v) sum = hn::Add(sum, e[v]);
+  return sum;
+}
+
+// Logits of a tile -> exponentials.
+HWY_INLINE void exponentiate_tile(const Args& a, const Part& part, const Tile& tile, float* weights, Rows& rows) {
+  constexpr int kAtOnce = 4;
+  const Tag d;
+  float of_runs[kTile / kRun * kMaxLanes];
   for (int64_t r = 0; r < kBlock; r += lane_count()) {
-    const Vec top = raise_top(a, part, tile, weights, r, rows);
+    const Vec highest = tile_maxima(tile, weights, r, of_runs);
+    note_best(part, tile, weights, r, highest, of_runs, rows);
+    const Vec top = raise_top(a, part, r, highest);
     if (a.d_x) hn::StoreU(top, d, part.tile_tops + tile.index * kBlock + r);
     Vec sum = hn::LoadU(d, part.sum + r);
-    for (int64_t v = 0; v < tile.count; ++v) {
-      float* weight = weights + v * kBlock + r;
-      const Vec e = exp_weight(d, hn::Sub(hn::LoadU(d, weight), top));
-      sum = hn::Add(sum, e);
-      hn::StoreU(e, d, weight);
-    }
+    int64_t v = 0;
+    for (; v + kAtOnce <= tile.count; v += kAtOnce) sum = exponentiate<kAtOnce>(weights + v * kBlock + r, top, sum);
+    for (; v < tile.count; ++v) sum = exponentiate<1>(weights + v * kBlock + r, top, sum);
     hn::StoreU(sum, d, part.sum + r);
   }
 }
 
-// One sweep over the vocabulary: maxima, sums and, up to a factor of the row, d_x.
+// One sweep over the vocabulary: best ids, sums and, up to a factor of the row, d_x.
 void sweep(const Args& a, const Plan& plan, const Part& part, Rows& rows) {
   for (int64_t t = 0; t < plan.tiles; ++t) {
     const Tile tile = tile_at(a, t);
@@ -195,19 +234,22 @@ void finish_rows(const Args& a, const Part& part, const Rows& rows, float* facto
   }
 }
 
-// scaled = x times what brings a tile's exponentials to the final maximum and sum.
+// scaled = x times what brings a tile's exponentials to the final scale and sum.
 void scale_rows(const Plan& plan, const Part& part, const float* tile_tops, const float* factors) {
   const Tag d;
+  float scale[kBlock];
+  for (int64_t r = 0; r < kBlock; r += lane_count()) {
+    const Vec below = hn::Sub(hn::LoadU(d, tile_tops + r), hn::LoadU(d, part.top + r));
+    hn::StoreU(hn::Mul(hn::LoadU(d, factors + r), exp_weight(d, below)), d, scale + r);
+  }
   for (int64_t r = 0; r < kBlock; ++r) {
-    const float below = tile_tops[r] - part.top[r];
-    const Vec factor = hn::Set(d, below == 0 ? factors[r] : factors[r] * std::exp(below));
     for (int64_t c = r * plan.width; c < (r + 1) * plan.width; c += lane_count()) {
-      hn::StoreU(hn::Mul(factor, hn::LoadU(d, part.x + c)), d, part.scaled + c);
+      hn::StoreU(hn::Mul(hn::Set(d, scale[r]), hn::LoadU(d, part.x + c)), d, part.scaled + c);
     }
   }
 }
 
-// d_e += (exponentials, brought to the final maximum and sum)^T x - grad_scale x at the labels. Tiles in falling order:
+// d_e += (exponentials, brought to the final scale and sum)^T x - grad_scale x at the labels. Tiles in falling order:
 // the last of the sweep are still in cache.
 void add_to_d_e(const Args& a, const Plan& plan, const Part& part, const Rows& rows, const float* factors) {
   const float* scaled_for = nullptr;
