@@ -52,7 +52,7 @@ TEST(DenseKernels, LinearIsTheSameOnEveryThreadCountWhenStreamed) {
 TEST(DenseKernels, LayerNormMatchesTheReferenceAndWorksInPlace) {
   for_each_target([] {
     for (int64_t C = 1; C <= kSweep; ++C) {
-      const int64_t N = 3;
+      const int64_t N = 7;
       const Buffer<float> x = random_buffer(N * C, 4), gain = random_buffer(C, 5), shift = random_buffer(C, 6);
       for (int given = 0; given < 4; ++given) {
         const bool with_gain = given & 1, with_shift = given & 2;
@@ -87,6 +87,24 @@ TEST(DenseKernels, RmsNormMatchesTheReferenceAndWorksInPlace) {
         cpu::rms_norm(3, C, y.data(), weighted ? weight.data() : nullptr, 0.5, y.data());
         expect_near(y, want, 16 * kEps, 0, "rms_norm");  // no cancellation: a handful of roundings
       }
+    }
+  });
+}
+
+TEST(DenseKernels, NormsOfARowAreTheSameAloneAndAmongOthers) {
+  for_each_target([] {
+    for (int64_t C : {1, 16, 21, 64, 65, 200}) {
+      const int64_t N = 7;
+      const Buffer<float> x = random_buffer(N * C, 7), gain = random_buffer(C, 8);
+      Buffer<float> all(N * C), alone(N * C);
+      cpu::layer_norm(N, C, x.data(), gain.data(), nullptr, 1e-2, all.data());
+      for (int64_t n = 0; n < N; ++n) {
+        cpu::layer_norm(1, C, x.data() + n * C, gain.data(), nullptr, 1e-2, alone.data() + n * C);
+      }
+      EXPECT_EQ(all.values(), alone.values());
+      cpu::rms_norm(N, C, x.data(), gain.data(), 1e-2, all.data());
+      for (int64_t n = 0; n < N; ++n) cpu::rms_norm(1, C, x.data() + n * C, gain.data(), 1e-2, alone.data() + n * C);
+      EXPECT_EQ(all.values(), alone.values());
     }
   });
 }

@@ -48,34 +48,48 @@ namespace {
 
 using namespace lanes;  // NOLINT
 
-// One row: u = (x - mean) * factor, g = dy * gain; see reference/dense_grad.cc.
-template <bool kCentred>
-HWY_INLINE void row_grad(const Args& a, int64_t n, const GainSums& sums) {
+// Rows n ..: u = (x - mean) * factor, g = dy * gain; see reference/dense_grad.cc.
+template <bool kCentred, int kRows>
+HWY_INLINE void grad_of_rows(const Args& a, int64_t n, const GainSums& sums) {
   const Tag d;
-  const float *x = a.x + n * a.C, *dy = a.dy + n * a.C, *other = a.other ? a.other + n * a.C : nullptr;
-  float* dx = a.dx + n * a.C;
-  const float mean = kCentred ? mean_of(x, a.C) : 0.0f;
-  const auto factor = static_cast<float>(1 / std::sqrt(mean_square(x, a.C, mean) + a.eps));
-  const Vec mid = hn::Set(d, mean), scale = hn::Set(d, factor);
-  Vec sum_g = hn::Zero(d), sum_gu = hn::Zero(d);
+  const float *x = a.x + n * a.C, *dy = a.dy + n * a.C;
+  float means[kRows] = {}, factors[kRows];
+  if (kCentred) means_of_rows(x, a.C, means);
+  factors_of_rows(x, a.C, means, a.eps, factors);
+  auto unit = [&](int r, int64_t c, auto at) HWY_ATTR {
+    return hn::Mul(hn::Sub(at.load(x + r * a.C + c), hn::Set(d, means[r])), hn::Set(d, factors[r]));
+  };
+  Vec sums_g[kRows], sums_gu[kRows];
+  for (int r = 0; r < kRows; ++r) sums_g[r] = sums_gu[r] = hn::Zero(d);
   for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR {
-    const Vec u = hn::Mul(hn::Sub(at.load(x + c), mid), scale), slope = at.load(dy + c);
-    const Vec g = a.gain ? hn::Mul(slope, at.load(a.gain + c)) : slope;  // zero behind the last column
-    if (kCentred) sum_g = hn::Add(sum_g, g);
-    sum_gu = hn::MulAdd(g, u, sum_gu);
-    if (a.d_gain) at.store(hn::MulAdd(slope, u, at.load(sums.block_gain + c)), sums.block_gain + c);
-    if (a.d_shift) at.store(hn::Add(slope, at.load(sums.block_shift + c)), sums.block_shift + c);
+    Vec gain_sum = hn::Zero(d), shift_sum = hn::Zero(d);
+    for (int r = 0; r < kRows; ++r) {
+      const Vec u = unit(r, c, at), slope = at.load(dy + r * a.C + c);
+      const Vec g = a.gain ? hn::Mul(slope, at.load(a.gain + c)) : slope;  // zero behind the last column
+      if (kCentred) sums_g[r] = hn::Add(sums_g[r], g);
+      sums_gu[r] = hn::MulAdd(g, u, sums_gu[r]);
+      gain_sum = hn::MulAdd(slope, u, gain_sum);
+      shift_sum = hn::Add(slope, shift_sum);
+    }
+    if (a.d_gain) at.store(hn::Add(gain_sum, at.load(sums.block_gain + c)), sums.block_gain + c);
+    if (a.d_shift) at.store(hn::Add(shift_sum, at.load(sums.block_shift + c)), sums.block_shift + c);
   });
+  float mean_g[kRows] = {}, mean_gu[kRows];
+  if (kCentred) sums_of_rows(sums_g, mean_g);
+  sums_of_rows(sums_gu, mean_gu);
   const float share = 1.0f / static_cast<float>(a.C);
-  const Vec mean_g = hn::Set(d, kCentred ? sum_lanes(sum_g) * share : 0.0f);
-  const Vec mean_gu = hn::Set(d, sum_lanes(sum_gu) * share);
-  for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR {
-    const Vec u = hn::Mul(hn::Sub(at.load(x + c), mid), scale), slope = at.load(dy + c);
-    Vec g = a.gain ? hn::Mul(slope, at.load(a.gain + c)) : slope;
-    if (kCentred) g = hn::Sub(g, mean_g);
-    const Vec slope_x = hn::Mul(scale, hn::NegMulAdd(u, mean_gu, g));
-    at.store(other ? hn::Add(slope_x, at.load(other + c)) : slope_x, dx + c);
-  });
+  for (int r = 0; r < kRows; ++r) {
+    const Vec scale = hn::Set(d, factors[r]), shift = hn::Set(d, mean_g[r] * share);
+    const Vec slant = hn::Set(d, mean_gu[r] * share);
+    const float* other = a.other ? a.other + (n + r) * a.C : nullptr;
+    for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR {
+      const Vec slope = at.load(dy + r * a.C + c);
+      Vec g = a.gain ? hn::Mul(slope, at.load(a.gain + c)) : slope;
+      if (kCentred) g = hn::Sub(g, shift);
+      const Vec slope_x = hn::Mul(scale, hn::NegMulAdd(unit(r, c, at), slant, g));
+      at.store(other ? hn::Add(slope_x, at.load(other + c)) : slope_x, a.dx + (n + r) * a.C + c);
+    });
+  }
 }
 
 HWY_INLINE void add_and_clear(int64_t C, float* block, float* total) {
@@ -88,8 +102,9 @@ HWY_INLINE void add_and_clear(int64_t C, float* block, float* total) {
 template <bool kCentred>
 HWY_INLINE void rows_grad(const Args& a, int64_t begin, int64_t end, const GainSums& sums) {
   for (float* of : {sums.gain, sums.shift, sums.block_gain, sums.block_shift}) std::fill_n(of, a.C, 0.0f);
-  for (int64_t n = begin; n < end;) {
-    for (const int64_t stop = std::min(end, n + kRowBlock); n < stop; ++n) row_grad<kCentred>(a, n, sums);
+  for (int64_t first = begin; first < end; first += kRowBlock) {
+    for_each_rows(a.C, first, std::min(end, first + kRowBlock),
+                  [&](int64_t n, auto count) HWY_ATTR { grad_of_rows<kCentred, decltype(count)::value>(a, n, sums); });
     add_and_clear(a.C, sums.block_gain, sums.gain);
     add_and_clear(a.C, sums.block_shift, sums.shift);
   }

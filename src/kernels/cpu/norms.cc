@@ -49,22 +49,20 @@ HWY_INLINE void normalise_row(const NormArgs& a, const float* x, float center, f
   });
 }
 
-void layer_norm_rows(const NormArgs& a, int64_t begin, int64_t end) {
-  for (int64_t n = begin; n < end; ++n) {
+template <bool kCentred>
+HWY_INLINE void normalise_rows(const NormArgs& a, int64_t begin, int64_t end) {
+  for_each_rows(a.C, begin, end, [&](int64_t n, auto count) HWY_ATTR {
+    constexpr int kRows = decltype(count)::value;
     const float* x = a.x + n * a.C;
-    const float mean = mean_of(x, a.C);
-    const double variance = mean_square(x, a.C, mean);
-    normalise_row(a, x, mean, static_cast<float>(1 / std::sqrt(variance + a.eps)), a.y + n * a.C);
-  }
+    float means[kRows] = {}, factors[kRows];
+    if (kCentred) means_of_rows(x, a.C, means);
+    factors_of_rows(x, a.C, means, a.eps, factors);
+    for (int r = 0; r < kRows; ++r) normalise_row(a, x + r * a.C, means[r], factors[r], a.y + (n + r) * a.C);
+  });
 }
 
-void rms_norm_rows(const NormArgs& a, int64_t begin, int64_t end) {
-  for (int64_t n = begin; n < end; ++n) {
-    const float* x = a.x + n * a.C;
-    const double square = mean_square(x, a.C, 0.0f);
-    normalise_row(a, x, 0.0f, static_cast<float>(1 / std::sqrt(square + a.eps)), a.y + n * a.C);
-  }
-}
+void layer_norm_rows(const NormArgs& a, int64_t begin, int64_t end) { normalise_rows<true>(a, begin, end); }
+void rms_norm_rows(const NormArgs& a, int64_t begin, int64_t end) { normalise_rows<false>(a, begin, end); }
 
 void softmax_row(const float* x, int64_t C, float* y) {
   const Tag d;
