@@ -9,6 +9,10 @@
 namespace rebased {
 namespace {
 
+thread_local int64_t products = 0;
+
+void count_product(const Value& x, const Value& w) { products += 2 * x.shape().numel() * w.size(0); }
+
 void check_floating(const char* op, const char* name, const Value& x) {
   if (!x) throw ShapeError("[{}] {}: a value is needed", op, name);
   if (x.dtype() != x.engine().compute_dtype()) {
@@ -120,6 +124,7 @@ Value linear(const Value& x, const Value& w, const Value& bias) {
     check_operand("linear", "bias", bias, x);
     dims.check("bias", bias.shape(), "O");
   }
+  count_product(x, w);
   return x.engine().linear(x, w, bias);
 }
 
@@ -380,8 +385,11 @@ CrossEntropy cross_entropy(const Value& x, const Value& e, std::span<const int64
     if (label < 0 || label >= dims["V"])
       throw ShapeError("[cross_entropy] label {} is outside the vocabulary of {}", label, dims["V"]);
   }
+  count_product(x, e);
   return x.engine().cross_entropy(x, e, labels);
 }
+
+int64_t product_operations() { return products; }
 
 Value detach(const Value& x) { return x.engine().detach(x); }
 Value copy(const Value& x) { return x.engine().copy(x); }

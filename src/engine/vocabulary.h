@@ -129,6 +129,10 @@ CrossEntropy cross_entropy(const Value& x, const Value& e, std::span<const int64
 Value detach(const Value& x);
 Value copy(const Value& x);
 
+// Multiplications and additions of the products with weights that this thread has asked for so far: in linear, and for
+// the logits of cross_entropy. A gradient takes twice as many again, which are not counted.
+int64_t product_operations();
+
 // [B, T, H D] <-> [B, T, H, D]
 Value split_heads(const Value& x, int64_t heads);
 Value merge_heads(const Value& x);

@@ -6,6 +6,7 @@
 #include "bench/limits.h"
 #include "bench/report.h"
 #include "bench/scaling.h"
+#include "engine/vocabulary.h"
 #include "train_cli/commands.h"
 #include "train_cli/run.h"
 
@@ -19,14 +20,12 @@ struct BenchFlags {
   bool json = false, scaling = false;
 };
 
-// Multiplications and additions of a step's matrix products with weights, forward and gradient: six for each weight and
-// token, also where the last layer leaves unlabelled tokens out, and of the head for each labelled token. What mixers
+// Multiplications and additions of a step's products with weights, forward and gradient, head included. What mixers
 // compute between tokens is not counted.
-double products_of_a_step(const LanguageModel& model, const Batch& batch) {
-  const auto weights = static_cast<double>(model.product_weights());
-  const ModelConfig& config = model.config();
-  const auto head = static_cast<double>(config.vocab_size * config.d_model);
-  return 6 * (static_cast<double>(batch.B * batch.T) * weights + static_cast<double>(batch.labelled()) * head);
+double products_of_a_step(Trainer& trainer) {
+  const int64_t before = product_operations();
+  trainer.accumulate(trainer.data().batch(0), 0);
+  return 3.0 * static_cast<double>(product_operations() - before);
 }
 
 // A product of 1024^3 of the recipe's precision, as work to be timed; bfloat16 where the processor multiplies it faster
@@ -53,7 +52,7 @@ int bench(const BenchFlags& flags) {
       time_beside_products(train, product_probe(recipe), {.rounds = flags.rounds, .scaling = flags.scaling});
   const Batch batch = trainer.data().batch(0);
   const double seconds = times.work.median, rate = GemmProbe::operations() / times.gemm.median;
-  const double operations = products_of_a_step(trainer.model(), batch);
+  const double operations = products_of_a_step(trainer);
   const double tokens = static_cast<double>(batch.B * batch.T) / seconds;
   if (flags.json) {
     Json row{{"recipe", flags.path},

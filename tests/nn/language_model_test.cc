@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "engine/cpu/cpu_engine.h"
+#include "engine/vocabulary.h"
 #include "nn/models.h"
 
 namespace rebased::testing {
@@ -75,6 +76,23 @@ INSTANTIATE_TEST_SUITE_P(LastMixers, LossOfLabels,
                          [](const auto& test) {
                            return std::get<0>(test.param) + (std::get<1>(test.param) ? "_pre_norm" : "_post_norm");
                          });
+
+int64_t products_of_loss(const Json& config, const std::vector<int64_t>& positions) {
+  LanguageModel model = model_from(config);
+  CpuEngine engine;
+  model.parameters().initialise(engine, 5);
+  const Value tokens = engine.from_host(ids().data(), DType::kI64, Shape({kRows, kTokens}), DType::kI64);
+  const int64_t before = product_operations();
+  model.loss(tokens, labels_at(positions), {});
+  return product_operations() - before;
+}
+
+TEST(LanguageModel, FewLabelsTakeFewerProducts) {
+  const Json config = config_with({{"type", "rebased"}, {"num_heads", 2}, {"feature_dim", 4}}, true);
+  constexpr int64_t kProjection = 8 * 8, kHead = 8 * kVocab, kAll = kRows * kTokens;
+  EXPECT_EQ(products_of_loss(config, {5, 8, 12}), 2 * (kAll * 4 * kProjection + 3 * kHead));  // not as many in each row
+  EXPECT_EQ(products_of_loss(config, {4, 17}), 2 * ((kAll + 2) * 2 * kProjection + 2 * kHead));
+}
 
 std::vector<float> logits_of(LanguageModel& model, CpuEngine& engine, const std::vector<int64_t>& tokens, int64_t rows,
                              ModelState& state) {
