@@ -198,6 +198,18 @@ inline void add_values(const Plan& plan, int64_t first, int64_t queries, int64_t
                       w.num + first * plan.value_ld, plan.value_ld);
 }
 
+// Weights of the keys at `slot`, of which not every query sees every one.
+inline void weigh_diagonal(const Problem& x, const Plan& plan, int64_t queries, int64_t n_keys, int64_t slot,
+                           const Workspace& w) {
+  const float* keys = w.k + slot * plan.key_ld;
+  const int64_t columns = padded(queries);
+  for (int64_t j = 0; j < n_keys; j += kPad) {
+    const int64_t rows = std::min(kPad, n_keys - j), first = first_to_see(w, queries, slot + j, kPad);
+    scores_of_keys(x, plan, rows, first, columns, keys + j * plan.key_ld, w, j);
+    weigh_scores(x, plan, rows, first, columns, j, slot + j, true, w);
+  }
+}
+
 // Adds what the keys at `slot` contribute to the packed queries. On the diagonal, not every query sees every key.
 inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int64_t n_keys, int64_t slot,
                         bool diagonal, const Workspace& w) {
@@ -211,24 +223,26 @@ inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int
     add_values(plan, 0, queries, n_keys, values, w);
     return;
   }
-  for (int64_t j = 0; j < n_keys; j += kPad) {
-    const int64_t rows = std::min(kPad, n_keys - j), first = first_to_see(w, queries, slot + j, kPad);
-    scores_of_keys(x, plan, rows, first, columns, keys + j * plan.key_ld, w, j);
-    weigh_scores(x, plan, rows, first, columns, j, slot + j, true, w);
-  }
+  weigh_diagonal(x, plan, queries, n_keys, slot, w);
   for (int64_t i = 0; i < queries; i += kPad) {
     const int64_t n = std::min(kPad, queries - i);
     add_values(plan, i, n, keys_seen(w, i + n - 1, slot, n_keys), values, w);
   }
 }
 
+// The state's part of the normalisers, to den where they are not a column of num.
+inline void add_state_normalisers(const Problem& x, const Plan& plan, int64_t queries, const float* phi,
+                                  const Workspace& w) {
+  if (plan.num_has_den) return;
+  add_weighted_rows(x.F, padded(queries), phi, plan.ld, w.state + x.Dv, plan.value_ld, w.den);
+}
+
 // num = what the state contributes to the packed queries; the normaliser's part is added to den.
 inline void attend_state(const Problem& x, const Plan& plan, int64_t queries, const Workspace& w) {
   const float* phi = query_features(x, plan, queries, w);
-  const int64_t columns = padded(queries);
-  if (!plan.num_has_den) add_weighted_rows(x.F, columns, phi, plan.ld, w.state + x.Dv, plan.value_ld, w.den);
+  add_state_normalisers(x, plan, queries, phi, w);
   if (plan.narrow) {
-    product<true, false>(x.Dv, columns, x.F, w.state, plan.value_ld, phi, plan.ld, w.num, plan.ld, w.lines);
+    product<true, false>(x.Dv, padded(queries), x.F, w.state, plan.value_ld, phi, plan.ld, w.num, plan.ld, w.lines);
   } else {
     product<true, false>(queries, plan.value_n, x.F, phi, plan.ld, w.state, plan.value_ld, w.num, plan.value_ld,
                          w.lines);
@@ -242,26 +256,85 @@ inline void begin_sums(const Problem& x, const Plan& plan, int64_t n, bool from_
   clear(plan.narrow ? x.Dv * plan.ld : padded(n) * plan.value_ld, w.num);
 }
 
+// z = den of n queries, then den = 1 / (den + eps), or 1 without normalisation.
+inline void finish_normalisers(const Problem& x, const Plan& plan, int64_t first, int64_t n, const Workspace& w) {
+  const Lanes d;
+  for (int64_t i = 0; plan.num_has_den && i < n; ++i) w.den[i] = w.num[i * plan.value_ld + x.Dv];
+  for (int64_t i = 0; x.z != nullptr && i < n; ++i) x.z[first + i * x.H] = w.den[i];
+  const Vec one = hn::Set(d, 1), eps = hn::Set(d, x.eps);
+  for (int64_t i = 0; i < padded(n); i += kLanes) {
+    hn::StoreU(x.normalize ? hn::Div(one, hn::Add(hn::LoadU(d, w.den + i), eps)) : one, d, w.den + i);
+  }
+}
+
 // o = num / (den + eps), z = den.
 inline void finish_queries(const Problem& x, const Plan& plan, const Item& item, int64_t at, int64_t n,
                            const Workspace& w) {
   const Lanes d;
   const int64_t first = query_at(x, item, at);
-  for (int64_t i = 0; plan.num_has_den && i < n; ++i) w.den[i] = w.num[i * plan.value_ld + x.Dv];
-  for (int64_t i = 0; x.z != nullptr && i < n; ++i) x.z[first + i * x.H] = w.den[i];
-  const Vec one = hn::Set(d, 1), eps = hn::Set(d, x.eps);
+  finish_normalisers(x, plan, first, n, w);
+  float* o = x.o + first * x.Dv;
+  if (!plan.narrow) {
+    for (int64_t i = 0; i < n; ++i) {
+      unpack_rows(1, x.Dv, w.num + i * plan.value_ld, plan.value_ld, w.den[i], o + i * x.H * x.Dv, 0);
+    }
+    return;
+  }
   for (int64_t i = 0; i < padded(n); i += kLanes) {
-    const Vec u = x.normalize ? hn::Div(one, hn::Add(hn::LoadU(d, w.den + i), eps)) : one;
-    hn::StoreU(u, d, w.den + i);
-    for (int64_t e = 0; plan.narrow && e < x.Dv; ++e) {
+    const Vec u = hn::LoadU(d, w.den + i);
+    for (int64_t e = 0; e < x.Dv; ++e) {
       hn::StoreU(hn::Mul(u, hn::LoadU(d, w.num + e * plan.ld + i)), d, w.num + e * plan.ld + i);
     }
   }
-  float* o = x.o + first * x.Dv;
-  if (plan.narrow) return unpack_columns(n, x.Dv, w.num, plan.ld, o, x.H * x.Dv);
-  for (int64_t i = 0; i < n; ++i) {
-    unpack_rows(1, x.Dv, w.num + i * plan.value_ld, plan.value_ld, w.den[i], o + i * x.H * x.Dv, 0);
+  unpack_columns(n, x.Dv, w.num, plan.ld, o, x.H * x.Dv);
+}
+
+// Outputs of queries i .., columns e ..: den (phi^T state + weights^T values), both sums in registers; phi null: no
+// state.
+template <int kRows, int kVecs>
+HWY_INLINE void output_tile(const Problem& x, const Plan& plan, int64_t i, int64_t e, int64_t keys, const float* phi,
+                            const Workspace& w, float* o) {
+  const Lanes d;
+  Vec sum[kRows][kVecs];
+  for (int m = 0; m < kRows; ++m) {
+    for (int n = 0; n < kVecs; ++n) sum[m][n] = hn::Zero(d);
   }
+  if (phi != nullptr) {
+    add_product_and_fetch<kRows, kVecs, true>(x.F, phi + i, plan.ld, w.state + e, plan.value_ld, sum, w.lines);
+  }
+  add_product<kRows, kVecs, true>(keys, w.scores + i, plan.ld, w.v + e, plan.value_ld, sum);
+  for (int m = 0; m < kRows; ++m) {
+    const Vec factor = hn::Set(d, w.den[i + m]);
+    for (int n = 0; n < kVecs; ++n) {
+      hn::StoreU(hn::Mul(factor, sum[m][n]), d, o + (i + m) * x.H * x.Dv + e + n * kLanes);
+    }
+  }
+}
+
+HWY_NOINLINE void chunk_outputs(const Problem& x, const Plan& plan, int64_t n, const float* phi, const Workspace& w,
+                                float* o) {
+  for (int64_t block = 0; block < n; block += kPad) {
+    const int64_t queries = std::min(kPad, n - block), keys = keys_seen(w, block + queries - 1, 0, n);
+    for_panels(x.Dv, [&](auto vectors, int64_t e) {
+      for_row_tiles<vectors>(
+          queries, [&](auto count, int64_t i) { output_tile<count, vectors>(x, plan, block + i, e, keys, phi, w, o); });
+    });
+  }
+}
+
+// Whether normalisers are no column of num, so that they can be known before it.
+inline bool knows_normalisers(const Plan& plan) { return !plan.narrow && !plan.num_has_den; }
+
+// A chunk's outputs from the state and its own keys, straight to where they belong.
+inline void attend_chunk(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool from_state,
+                         const Workspace& w) {
+  clear(padded(n), w.den);
+  weigh_diagonal(x, plan, n, n, 0, w);
+  const float* phi = from_state ? query_features(x, plan, n, w) : nullptr;
+  if (phi != nullptr) add_state_normalisers(x, plan, n, phi, w);
+  const int64_t first = query_at(x, item, t);
+  finish_normalisers(x, plan, first, n, w);
+  chunk_outputs(x, plan, n, phi, w, x.o + first * x.Dv);
 }
 
 // The chunk at t from the state in w.state, which it leaves advanced when a state is kept.
@@ -271,9 +344,14 @@ inline void forward_chunk(const Problem& x, const Plan& plan, const Item& item, 
   fetch_outputs(x, plan, item, t, n, x.o, x.Dv);
   turn_queries(x, plan, item, t, n, w);
   pack_keys(x, plan, item, t, n, 0, w);
-  begin_sums(x, plan, n, plan.states && (x.s0 != nullptr || t > 0), w);
-  attend_tile(x, plan, n, n, 0, true, w);
-  finish_queries(x, plan, item, t, n, w);
+  const bool from_state = plan.states && (x.s0 != nullptr || t > 0);
+  if (knows_normalisers(plan)) {
+    attend_chunk(x, plan, item, t, n, from_state, w);
+  } else {
+    begin_sums(x, plan, n, from_state, w);
+    attend_tile(x, plan, n, n, 0, true, w);
+    finish_queries(x, plan, item, t, n, w);
+  }
   if (t + n == item.end && (x.sT == nullptr || item.end < x.T)) return;
   add_keys_to_state(x, plan, n, 0, w);
 }

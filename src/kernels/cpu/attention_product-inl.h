@@ -51,6 +51,19 @@ HWY_INLINE void add_product(int64_t K, const float* HWY_RESTRICT a, int64_t step
   }
 }
 
+// The same, fetching a line of `lines` in a step, while they last.
+template <int kRows, int kVecs, bool kTransposed, class Source>
+HWY_INLINE void add_product_and_fetch(int64_t K, const float* HWY_RESTRICT a, int64_t step, const float* HWY_RESTRICT b,
+                                      int64_t ldb, Vec (&sum)[kRows][kVecs], Source lines) {
+  const Lines ahead = kManyRegisters ? take_lines(lines, K) : Lines();
+  for (int64_t k = 0; k < ahead.count; ++k) {
+    ahead.fetch(k);
+    add_product<kRows, kVecs, kTransposed>(1, left_at<kTransposed>(a, step, 0, k), step, b + k * ldb, ldb, sum);
+  }
+  const int64_t k = ahead.count;
+  add_product<kRows, kVecs, kTransposed>(K - k, left_at<kTransposed>(a, step, 0, k), step, b + k * ldb, ldb, sum);
+}
+
 template <int kRows, int kVecs, bool kTransposed, bool kAdd, class Source>
 HWY_INLINE void product_tile(int64_t K, const float* HWY_RESTRICT a, int64_t step, const float* HWY_RESTRICT b,
                              int64_t ldb, float* HWY_RESTRICT c, int64_t ldc, Source lines) {
@@ -61,13 +74,7 @@ HWY_INLINE void product_tile(int64_t K, const float* HWY_RESTRICT a, int64_t ste
     HWY_UNROLL(4)
     for (int n = 0; n < kVecs; ++n) sum[m][n] = kAdd ? hn::LoadU(d, c + m * ldc + n * kLanes) : hn::Zero(d);
   }
-  const Lines ahead = kManyRegisters ? take_lines(lines, K) : Lines();
-  for (int64_t k = 0; k < ahead.count; ++k) {
-    ahead.fetch(k);
-    add_product<kRows, kVecs, kTransposed>(1, left_at<kTransposed>(a, step, 0, k), step, b + k * ldb, ldb, sum);
-  }
-  const int64_t k = ahead.count;
-  add_product<kRows, kVecs, kTransposed>(K - k, left_at<kTransposed>(a, step, 0, k), step, b + k * ldb, ldb, sum);
+  add_product_and_fetch<kRows, kVecs, kTransposed>(K, a, step, b, ldb, sum, lines);
   HWY_UNROLL(16)
   for (int m = 0; m < kRows; ++m) {
     HWY_UNROLL(4)
@@ -121,8 +128,7 @@ HWY_INLINE void product_panel(int64_t M, int64_t K, const float* a, int64_t step
   });
 }
 
-// c[M, N] (+)= a[M, K] b[K, N]; N is a multiple of kPad. Each tile fetches a line of `lines` in a step, while they
-// last.
+// c[M, N] (+)= a[M, K] b[K, N]; N is a multiple of kPad.
 template <bool kTransposed, bool kAdd, class Source = NoLines>
 HWY_NOINLINE void product(int64_t M, int64_t N, int64_t K, const float* a, int64_t step, const float* b, int64_t ldb,
                           float* c, int64_t ldc, Source lines = {}) {
