@@ -20,6 +20,8 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 using cpu::HWY_NAMESPACE::lanes::kManyRegisters;
+using cpu::HWY_NAMESPACE::lanes::load_first;
+using cpu::HWY_NAMESPACE::lanes::store_first;
 using cpu::HWY_NAMESPACE::lanes::sums_of_lanes;
 using cpu::HWY_NAMESPACE::lanes::transpose;
 using cpu::HWY_NAMESPACE::lanes::transpose_any;
@@ -147,8 +149,8 @@ HWY_INLINE void pack_row(int64_t D, const float* from, float factor, float last,
   const Vec f = hn::Set(d, factor);
   int64_t j = 0;
   for (; j + kLanes <= D; j += kLanes) hn::StoreU(hn::Mul(f, hn::LoadU(d, from + j)), d, to + j);
-  for (int64_t pad = j; pad < ld; pad += kLanes) hn::StoreU(hn::Zero(d), d, to + pad);
-  for (; j < D; ++j) to[j] = factor * from[j];
+  if (j < D) hn::StoreU(hn::Mul(f, load_first(d, from + j, D - j)), d, to + j);
+  for (j = (D + kLanes - 1) / kLanes * kLanes; j < ld; j += kLanes) hn::StoreU(hn::Zero(d), d, to + j);
   if (D < ld) to[D] = last;
 }
 
@@ -207,7 +209,7 @@ inline void unpack_rows(int64_t n, int64_t D, const float* from, int64_t ld, flo
   for (int64_t i = 0; i < n; ++i, from += ld, to += stride) {
     int64_t j = 0;
     for (; j + kLanes <= D; j += kLanes) hn::StoreU(hn::Mul(f, hn::LoadU(d, from + j)), d, to + j);
-    for (; j < D; ++j) to[j] = factor * from[j];
+    if (j < D) store_first(d, hn::Mul(f, hn::LoadU(d, from + j)), to + j, D - j);
   }
 }
 
