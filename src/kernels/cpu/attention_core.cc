@@ -95,12 +95,14 @@ Plan make_plan(const Problem& x, bool backward) noexcept {
   plan.keys = padded(parallel ? x.T : plan.tile);
   if (plan.narrow && plan.keys % (2 * kPad) == 0) plan.keys += kPad;  // rows over time spread over a cache's sets
   plan.key_ld = padded(x.Dk);
-  plan.value_ld = padded(x.Dv + 1);
+  plan.apart = !backward && x.Dv % kPad == 0;
+  plan.value_ld = plan.apart ? x.Dv : padded(x.Dv + 1);
   plan.value_n = x.Dv % kPad == 0 ? x.Dv : plan.value_ld;
   plan.states = wants_states(x, backward) || (!parallel && x.T > plan.tile);
   plan.num_has_den = !plan.narrow && plan.value_n > x.Dv;
   const int64_t turned = backward && plain(x) ? (x.Dv + 1) * plan.key_ld : 0;
-  plan.state_floats = plan.states ? std::max(x.F * plan.value_ld, turned) : 0;
+  const int64_t behind = plan.apart ? padded(x.F) : 0;
+  plan.state_floats = plan.states ? std::max(x.F * plan.value_ld + behind, turned) : 0;
   if (plan.form == Form::kChunked) {
     const int64_t chunks = (x.T + plan.tile - 1) / plan.tile;
     plan.segments = std::clamp<int64_t>(thread_count() / std::max<int64_t>(x.B * x.H, 1), 1, chunks);

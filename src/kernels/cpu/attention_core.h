@@ -47,7 +47,7 @@ struct Plan {
   int64_t ld = 0;               // padded(tile): row length of what is laid out over time
   int64_t keys = 0;             // keys held packed at once: one chunk, or all for the parallel form
   int64_t key_ld = 0;           // padded(Dk)
-  int64_t value_ld = 0;         // padded(Dv + 1): column Dv carries the normaliser (1 for values, Z for states)
+  int64_t value_ld = 0;         // padded(Dv + 1): column Dv carries the normaliser (1 for values, Z for states); or Dv
   int64_t value_n = 0;    // columns of a product with values: column Dv comes along when Dv is no multiple of kPad
   int64_t segments = 1;   // pieces of time that threads share, chunked form only
   int64_t group = 1;      // heads of an item, chunked form only; divides H
@@ -55,8 +55,9 @@ struct Plan {
   bool states = false;    // whether any state is read or formed
   bool narrow = false;
   bool num_has_den = false;  // the normaliser is summed in column Dv of the numerators
+  bool apart = false;        // nothing has a column Dv: a state's normaliser lies behind its rows; forward only
   int64_t workspace = 0;     // floats a thread
-  int64_t state_floats = 0;  // floats of one packed state [F, value_ld], or turned [Dv + 1, key_ld]
+  int64_t state_floats = 0;  // floats of one packed state [F, value_ld] (and [F] behind it), or turned [Dv + 1, key_ld]
 };
 
 Form choose_form(const Problem& problem) noexcept;
@@ -70,7 +71,7 @@ struct Workspace {
   float *q, *q_t;       // [ld, key_ld] scaled queries; [key_ld, ld]
   float* tokens;        // [ld] which token each packed query is, counted like the slots of the packed keys
   float *k, *k_t;       // [keys, key_ld]; [key_ld, ld] of one tile
-  float *v, *v_t;       // [keys, value_ld] with 1 in column Dv; [value_ld, ld] of one tile
+  float *v, *v_t;       // [keys, value_ld] with 1 in column Dv if there is one; [value_ld, ld] of one tile
   const float* values;  // v itself, or the caller's values where they are only read one by one (set for each item)
   int64_t values_ld;
   float* scores;             // [tile, ld] keys x queries

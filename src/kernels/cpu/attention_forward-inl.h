@@ -54,19 +54,29 @@ inline void stream_chunk(const Problem& x, const Plan& plan, const Item& item, i
   for (const auto& [base, D] : arrays) lines->add(base + (token + begin) * x.H * D, (end - begin) * x.H * D);
 }
 
-// s [F, Dv] and z [F] (each may be null: zeros) -> state [F, value_ld] with z in column Dv.
+// Where a packed state keeps its normaliser: element f at first + f * step.
+struct Normaliser {
+  int64_t first, step;
+};
+inline Normaliser normaliser_of(const Problem& x, const Plan& plan) {
+  return plan.apart ? Normaliser{x.F * plan.value_ld, 1} : Normaliser{x.Dv, plan.value_ld};
+}
+
+// s [F, Dv] and z [F] (each may be null: zeros) -> packed state.
 inline void load_state(const Problem& x, const Plan& plan, const float* s, const float* z, float* state) {
-  for (int64_t f = 0; f < x.F; ++f, state += plan.value_ld) {
-    clear(plan.value_ld, state);
-    if (s != nullptr) std::memcpy(state, s + f * x.Dv, static_cast<size_t>(x.Dv) * sizeof(float));
-    if (z != nullptr) state[x.Dv] = z[f];
+  clear(plan.state_floats, state);
+  const auto [first, step] = normaliser_of(x, plan);
+  for (int64_t f = 0; f < x.F; ++f) {
+    if (s != nullptr) std::copy_n(s + f * x.Dv, x.Dv, state + f * plan.value_ld);
+    if (z != nullptr) state[first + f * step] = z[f];
   }
 }
 
 inline void store_state(const Problem& x, const Plan& plan, const float* state, float* s, float* z) {
-  for (int64_t f = 0; f < x.F; ++f, state += plan.value_ld) {
-    if (s != nullptr) std::memcpy(s + f * x.Dv, state, static_cast<size_t>(x.Dv) * sizeof(float));
-    if (z != nullptr) z[f] = state[x.Dv];
+  const auto [first, step] = normaliser_of(x, plan);
+  for (int64_t f = 0; f < x.F; ++f) {
+    if (s != nullptr) std::copy_n(state + f * plan.value_ld, x.Dv, s + f * x.Dv);
+    if (z != nullptr) z[f] = state[first + f * step];
   }
 }
 
@@ -142,7 +152,8 @@ inline void add_to_state(const Problem& x, const Plan& plan, int64_t n, const fl
                          const float* last, const Workspace& w) {
   product<false, true>(x.F, plan.value_n, n, phi, plan.ld, rows, plan.value_ld, w.state, plan.value_ld, w.lines);
   if (plan.value_n > x.Dv) return;
-  add_row_sums(x.F, padded(n), phi, plan.ld, last, w.state + x.Dv, plan.value_ld);
+  const auto [first, step] = normaliser_of(x, plan);
+  add_row_sums(x.F, padded(n), phi, plan.ld, last, w.state + first, step);
 }
 
 // As add_to_state with features by rows, phi[n, key_ld].
@@ -150,6 +161,10 @@ inline void add_plain_to_state(const Problem& x, const Plan& plan, int64_t n, co
                                const Workspace& w) {
   product<true, true>(x.F, plan.value_n, n, phi, plan.key_ld, rows, plan.value_ld, w.state, plan.value_ld, w.lines);
   if (plan.value_n > x.Dv) return;
+  if (plan.apart) {
+    constexpr float kOne = 1;
+    return add_weighted_rows(n, plan.key_ld, phi, plan.key_ld, &kOne, 0, w.state + x.F * plan.value_ld);
+  }
   float* sums = w.phi;
   clear(plan.key_ld, sums);
   add_weighted_rows(n, plan.key_ld, phi, plan.key_ld, rows + x.Dv, plan.value_ld, sums);
@@ -234,7 +249,8 @@ inline void attend_tile(const Problem& x, const Plan& plan, int64_t queries, int
 inline void add_state_normalisers(const Problem& x, const Plan& plan, int64_t queries, const float* phi,
                                   const Workspace& w) {
   if (plan.num_has_den) return;
-  add_weighted_rows(x.F, padded(queries), phi, plan.ld, w.state + x.Dv, plan.value_ld, w.den);
+  const auto [first, step] = normaliser_of(x, plan);
+  add_weighted_rows(x.F, padded(queries), phi, plan.ld, w.state + first, step, w.den);
 }
 
 // num = what the state contributes to the packed queries; the normaliser's part is added to den.
@@ -322,10 +338,7 @@ HWY_NOINLINE void chunk_outputs(const Problem& x, const Plan& plan, int64_t n, c
   }
 }
 
-// Whether normalisers are no column of num, so that they can be known before it.
-inline bool knows_normalisers(const Plan& plan) { return !plan.narrow && !plan.num_has_den; }
-
-// A chunk's outputs from the state and its own keys, straight to where they belong.
+// A chunk's outputs from the state and its own keys, straight to where they belong: normalisers apart are known before.
 inline void attend_chunk(const Problem& x, const Plan& plan, const Item& item, int64_t t, int64_t n, bool from_state,
                          const Workspace& w) {
   clear(padded(n), w.den);
@@ -345,7 +358,7 @@ inline void forward_chunk(const Problem& x, const Plan& plan, const Item& item, 
   turn_queries(x, plan, item, t, n, w);
   pack_keys(x, plan, item, t, n, 0, w);
   const bool from_state = plan.states && (x.s0 != nullptr || t > 0);
-  if (knows_normalisers(plan)) {
+  if (plan.apart) {
     attend_chunk(x, plan, item, t, n, from_state, w);
   } else {
     begin_sums(x, plan, n, from_state, w);
