@@ -16,8 +16,9 @@ bool wants_states(const Problem& x, bool backward) {
 // Elements of a state from which on its loads and stores once a chunk weigh more than pairs inside a long chunk.
 constexpr int64_t kLargeState = 8192;
 
+// Plain features come at no cost, whatever the chunk: the shortest has the fewest pairs.
 int64_t chunk_of(const Problem& x) {
-  const int64_t own = x.F * x.Dv < kLargeState ? kTile / 2 : kTile;
+  const int64_t own = plain(x) ? kPad : x.F * x.Dv < kLargeState ? kTile / 2 : kTile;
   const int64_t chunk = x.chunk > 0 ? std::min(x.chunk, kMaxChunk) : own;
   return std::min(chunk, x.T);
 }
