@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "bench/limits.h"
+#include "engine/vocabulary.h"
 #include "runtime/session.h"
 
 namespace rebased {
@@ -79,14 +80,17 @@ DecodeSpeed measure_decode(LoadedModel& model, int64_t rows, int64_t position, c
 PrefillSpeed measure_prefill(LoadedModel& model, int64_t tokens, const TimingOptions& options) {
   const std::vector<int32_t> text = random_tokens(tokens, model.model().config().vocab_size);
   Session session(model);
+  int64_t operations = 0;
   auto prefill = [&] {
     session.reset();
+    const int64_t before = product_operations();
     session.feed(text);
+    operations = product_operations() - before;
   };
   const TimesBesideProducts times = time_beside_products(prefill, GemmProbe(), options);
   return {.tokens = tokens,
           .all = times.work,
-          .operations = 2.0 * static_cast<double>(model.model().product_weights() * tokens),
+          .operations = static_cast<double>(operations),
           .gemm = GemmProbe::operations() / times.gemm.median,
           .scaling = times.scaling};
 }

@@ -36,7 +36,7 @@ DecodeSpeed measure_decode(LoadedModel& model, int64_t rows, int64_t position, c
 struct PrefillSpeed {
   int64_t tokens = 0;
   Timing all;
-  double operations = 0;  // two for each weight and token in matrix products
+  double operations = 0;  // of the products with weights
   double gemm = 0;        // operations a second of OpenBLAS, in the same rounds
   std::optional<Scaling> scaling{};
   double tokens_per_second() const { return static_cast<double>(tokens) / all.median; }

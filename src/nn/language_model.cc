@@ -159,14 +159,6 @@ int64_t LanguageModel::state_bytes(int64_t batch, int64_t tokens) const {
   return total;
 }
 
-int64_t LanguageModel::product_weights() const {
-  int64_t weights = 0;
-  for (const Param& param : parameters_.params()) {
-    if (param.spec.matrix && &param != word_embeddings_ && &param != lm_head_) weights += param.spec.shape.numel();
-  }
-  return weights;
-}
-
 void LanguageModel::after_step() {
   for (const auto& block : blocks_) block->mixer().after_step();
 }

@@ -52,8 +52,6 @@ class LanguageModel {
 
   ModelState initial_state(Engine& engine, int64_t batch) const;
   int64_t state_bytes(int64_t batch, int64_t tokens) const;
-  // Weights of the matrices that every token is multiplied with: all but the word table and the head.
-  int64_t product_weights() const;
   void after_step();
 
  private:

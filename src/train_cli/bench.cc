@@ -20,14 +20,6 @@ struct BenchFlags {
   bool json = false, scaling = false;
 };
 
-// Multiplications and additions of a step's products with weights, forward and gradient, head included. What mixers
-// compute between tokens is not counted.
-double products_of_a_step(Trainer& trainer) {
-  const int64_t before = product_operations();
-  trainer.accumulate(trainer.data().batch(0), 0);
-  return 3.0 * static_cast<double>(product_operations() - before);
-}
-
 // A product of 1024^3 of the recipe's precision, as work to be timed; bfloat16 where the processor multiplies it faster
 // than float32.
 std::function<void()> product_probe(const Recipe& recipe) {
@@ -41,10 +33,12 @@ int bench(const BenchFlags& flags) {
   apply_threads(recipe);
   const std::atomic<bool> stop{false};
   Trainer trainer(recipe, std::nullopt, stop);
-  int64_t step = 0;
+  int64_t step = 0, forward = 0;  // forward: operations of a step's products with weights
   auto train = [&] {
     trainer.zero_grad();
+    const int64_t before = product_operations();
     trainer.accumulate(trainer.data().batch(step), step);
+    forward = product_operations() - before;
     trainer.update(recipe.optimizer.lr, 1);
     ++step;
   };
@@ -52,7 +46,7 @@ int bench(const BenchFlags& flags) {
       time_beside_products(train, product_probe(recipe), {.rounds = flags.rounds, .scaling = flags.scaling});
   const Batch batch = trainer.data().batch(0);
   const double seconds = times.work.median, rate = GemmProbe::operations() / times.gemm.median;
-  const double operations = products_of_a_step(trainer);
+  const double operations = 3.0 * static_cast<double>(forward);  // the gradient takes two products for each
   const double tokens = static_cast<double>(batch.B * batch.T) / seconds;
   if (flags.json) {
     Json row{{"recipe", flags.path},

@@ -17,6 +17,10 @@ std::vector<int64_t> ids() {
   return ids;
 }
 
+Value token_ids(CpuEngine& engine) {
+  return engine.from_host(ids().data(), DType::kI64, Shape({kRows, kTokens}), DType::kI64);
+}
+
 // Labels at `positions` of [kRows, kTokens] only.
 std::vector<int64_t> labels_at(const std::vector<int64_t>& positions) {
   std::vector<int64_t> labels(kRows * kTokens, -100);
@@ -29,7 +33,7 @@ void expect_loss_of_logits(const Json& config, const std::vector<int64_t>& posit
   LanguageModel model = model_from(config);
   CpuEngine engine;
   model.parameters().initialise(engine, 5);
-  const Value tokens = engine.from_host(ids().data(), DType::kI64, Shape({kRows, kTokens}), DType::kI64);
+  const Value tokens = token_ids(engine);
   const Value logits = model.logits(model.hidden(tokens, {}, nullptr));
   std::vector<float> all(static_cast<size_t>(kRows * kTokens * kVocab));
   engine.to_host(logits, all.data(), DType::kF32);
@@ -81,7 +85,7 @@ int64_t products_of_loss(const Json& config, const std::vector<int64_t>& positio
   LanguageModel model = model_from(config);
   CpuEngine engine;
   model.parameters().initialise(engine, 5);
-  const Value tokens = engine.from_host(ids().data(), DType::kI64, Shape({kRows, kTokens}), DType::kI64);
+  const Value tokens = token_ids(engine);
   const int64_t before = product_operations();
   model.loss(tokens, labels_at(positions), {});
   return product_operations() - before;

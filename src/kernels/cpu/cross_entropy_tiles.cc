@@ -156,12 +156,11 @@ HWY_INLINE void note_best(const Part& part, const Tile& tile, const float* logit
 }
 
 // Raises what the exponentials of lanes r .. are relative to where a tile's largest logits exceed it by more than
-// kSlack, and brings what was summed so far to the new scale.
+// kTopSlack, and brings what was summed so far to the new scale.
 HWY_INLINE Vec raise_top(const Args& a, const Part& part, int64_t r, Vec highest) {
-  constexpr float kSlack = 8;
   const Tag d;
   const Vec old = hn::LoadU(d, part.top + r);
-  const auto higher = hn::Gt(highest, hn::Add(old, hn::Set(d, kSlack)));
+  const auto higher = hn::Gt(highest, hn::Add(old, hn::Set(d, kTopSlack)));
   if (hn::AllFalse(d, higher)) return old;
   const Vec top = hn::IfThenElse(higher, highest, old);
   const Vec shrink = hn::IfThenElse(higher, exp_weight(d, hn::Sub(old, top)), hn::Set(d, 1.0f));

@@ -146,9 +146,12 @@ HWY_INLINE Vec exp_nonpositive(Tag d, Vec x) {
   return all[0];
 }
 
-// exp for x <= 0 as a weight in a sum that holds a weight of 1: zero below e^-64 = 2^-92, which the sum cannot see. The
-// weights over sums and numbers of rows thus stay normal floats: subnormal ones take a hundred times as long to
-// multiply.
+// By how much a number may exceed the earlier maximum that weights in a running sum stay relative to.
+inline constexpr float kTopSlack = 8;
+
+// exp for x <= kTopSlack as a weight in a sum that holds one of at least 1: zero below e^-64 = 2^-92, which it cannot
+// see. The weights over sums and numbers of rows thus stay normal floats: subnormal ones take a hundred times as long
+// to multiply.
 template <int kCount>
 HWY_INLINE void exp_weights(Tag d, Vec (&x)[kCount]) {
   exp_above(d, x, -64.0f);

@@ -166,14 +166,13 @@ void weigh_nothing(float* scores, float* sums) {
 }
 
 // A row's scores -> weights relative to its maximum, which is one of some earlier time as long as none exceeds it by
-// more than kSlack.
+// more than kTopSlack.
 HWY_INLINE void weigh_row(const Plan& plan, const State& state, int64_t i, float* scores) {
-  constexpr float kSlack = 8;
   constexpr int kAtOnce = 4;
   const Tag d;
   Vec highest = hn::LoadU(d, scores);
   for (int64_t s = lane_count(); s < kKeys; s += lane_count()) highest = hn::Max(highest, hn::LoadU(d, scores + s));
-  if (!hn::AllFalse(d, hn::Gt(highest, hn::Set(d, state.top[i] + kSlack)))) {
+  if (!hn::AllFalse(d, hn::Gt(highest, hn::Set(d, state.top[i] + kTopSlack)))) {
     raise_top(plan, state, i, max_lanes(highest));
   }
   float* sums = state.sums + i * kMostLanes;
