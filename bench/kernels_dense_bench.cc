@@ -62,7 +62,7 @@ void ThinLinear(benchmark::State& state) {
   const std::vector<float> x = random_floats(N * I), w = random_floats(O * I), dy = random_floats(N * O);
   std::vector<float> y(dy.size()), dx(x.size()), dw(w.size());
   ThinLinearArgs forward{.N = N, .I = I, .O = O, .x = x.data(), .w = w.data(), .y = y.data()};
-  ThinLinearGradArgs back{.N = N, .I = I, .O = O, .x = x.data(), .w = w.data(), .dy = dy.data()};
+  LinearGradArgs back{.N = N, .I = I, .O = O, .x = x.data(), .w = w.data(), .dy = dy.data()};
   back.dx = dx.data();
   back.dw = dw.data();
   std::vector<float> scratch(

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/value.h"
@@ -12,6 +13,7 @@
 
 namespace rebased {
 
+class Autograd;
 namespace kernels {
 struct PackedMatrix;
 }
@@ -21,8 +23,11 @@ struct PackedMatrix;
 class Engine {
  public:
   virtual ~Engine() = default;
+  virtual Autograd* autograd() { return nullptr; }  // null: values are computed and nothing is recorded
   virtual std::string name() const = 0;
   virtual DType compute_dtype() const = 0;  // of the values models compute with
+  // A library that this engine alone needs, for the record of a run: its name and version; empty: none.
+  virtual std::pair<std::string, std::string> library() const { return {}; }
 
   // --- values from and to host memory ---
   virtual Value from_host(const void* data, DType dtype, const Shape& shape, DType as) = 0;  // a copy
@@ -35,6 +40,8 @@ class Engine {
   // A matrix packed elsewhere, used where it lies; `owner` keeps it alive. Throws DeviceError where it cannot be.
   virtual Value borrow_packed(const kernels::PackedMatrix& matrix, std::shared_ptr<const void> owner);
   virtual void to_host(const Value& x, void* data, DType as) = 0;
+  // Float32 numbers where they lie in host memory, as long as the value lives; empty where they do not.
+  virtual std::span<const float> host_view(const Value& /*x*/) { return {}; }
   virtual Value full(const Shape& shape, DType dtype, double fill) = 0;
 
   // --- the vocabulary, operands checked ---

@@ -42,9 +42,6 @@ void swiglu(int64_t N, int64_t C, const float* x, float* y) noexcept;
 
 void sum_rows(int64_t N, int64_t C, const float* x, float* y) noexcept;  // y[N] = sums over C
 
-// y[b,t,c] = sum_{j<=t} filter[c,j] x[b,t-j,c], the direct form: O(T^2). filter [C, L], L >= T.
-void long_conv(int64_t B, int64_t T, int64_t C, int64_t L, const float* x, const float* filter, float* y) noexcept;
-
 // Rotary embedding of the first `rotary` (even) channels of x [B, T, H, D], half-split pairs (i, i + rotary/2), angle
 // position[b,t] * base^(-2i/rotary); the remaining channels pass through. arXiv:2104.09864.
 void rope(int64_t B, int64_t T, int64_t H, int64_t D, int64_t rotary, double base, const int64_t* positions,
@@ -82,9 +79,9 @@ void rope(int64_t B, int64_t T, int64_t H, int64_t D, int64_t rotary, double bas
 void taylor_features(int64_t N, int64_t D, bool packed, const double* x, double* y) noexcept;
 void packed_squares(int64_t N, int64_t D, const double* x, double* y) noexcept;
 void embedding(int64_t N, int64_t C, const int64_t* ids, const double* table, double* y) noexcept;
+bool dropout_keeps(uint64_t key, double p, int64_t i) noexcept;  // element i
 void dropout(int64_t n, uint64_t key, double p, const double* x, double* y) noexcept;
 void swiglu(int64_t N, int64_t C, const double* x, double* y) noexcept;
 void sum_rows(int64_t N, int64_t C, const double* x, double* y) noexcept;
-void long_conv(int64_t B, int64_t T, int64_t C, int64_t L, const double* x, const double* filter, double* y) noexcept;
 }  // namespace reference
 }  // namespace rebased::kernels

@@ -25,10 +25,10 @@ constexpr int64_t quadratic_feature_count(int64_t Dk, const QuadraticKernel& ker
 inline constexpr int64_t kMaxKeyDim = 64;
 
 // Whether N queries, each as pairs with up to T keys, take fewer operations than all T queries as pairs, and than all
-// of them through a state.
+// of them through a state; and keys are not too wide for it.
 constexpr bool few_queries_cost_less(int64_t T, int64_t N, int64_t Dk, int64_t Dv, const QuadraticKernel& kernel) {
   const int64_t pair = 2 * Dk + 2 * Dv + 3, state = quadratic_feature_count(Dk, kernel) * (4 * Dv + 7);
-  return 2 * N < T + 1 && N * pair < state;
+  return Dk <= kMaxKeyDim && 2 * N < T + 1 && N * pair < state;
 }
 
 // Causal attention with a quadratic similarity, every (batch, head) on its own:

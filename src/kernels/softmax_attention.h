@@ -9,6 +9,7 @@ namespace rebased::kernels {
 // that is negative. A slot is visible when 0 <= key_pos <= query_pos and, for window > 0, key_pos > query_pos - window.
 // Invisible slots get weight 0; with additive_mask, slots that hold a key but are hidden get -10000 added to their
 // score instead (zoology's mask). A query that sees nothing yields zeros.
+// Dropout of the weights as dense.h's, of an array [B, H, T, S]: a weight stays in the sum that it is divided by.
 template <class Real>
 struct SoftmaxAttentionArgs {
   int64_t B = 0, T = 0, S = 0, H = 0, Hkv = 0, Dk = 0, Dv = 0;
@@ -20,6 +21,8 @@ struct SoftmaxAttentionArgs {
   double scale = 1;
   int64_t window = 0;  // number of visible keys including the query's own; 0 is all
   bool additive_mask = false;
+  double dropout = 0;  // in [0, 1)
+  uint64_t dropout_key = 0;
   Real* o = nullptr;        // [B, T, H, Dv]
   Real* lse = nullptr;      // [B, T, H]: log of the sum of exp(score), -infinity where nothing is seen; or null
   Real* scratch = nullptr;  // softmax_attention_scratch(args) elements
@@ -27,7 +30,8 @@ struct SoftmaxAttentionArgs {
 
 // Its gradient: `forward` is the forward call's arguments with o and lse filled. With weights p = exp(score - lse) and
 // delta = <d_o, o>: dv = sum p d_o, d_score = p (<d_o, v> - delta), dq = scale sum d_score k, dk = scale sum d_score q
-// (arXiv:2205.14135, appendix B.2). Slots that hold nothing get zeros. Every output is overwritten.
+// (arXiv:2205.14135, appendix B.2). Dropout multiplies p in dv, and <d_o, v>. Slots that hold nothing get zeros. Every
+// output is overwritten.
 template <class Real>
 struct SoftmaxAttentionGradArgs {
   SoftmaxAttentionArgs<Real> forward;

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "kernels/dense_grad.h"
+
 namespace rebased::kernels {
 
 // y = x w^T + bias and its gradients, for many rows and a small matrix: the projections of narrow models, where BLAS
@@ -15,30 +17,14 @@ struct ThinLinearArgs {
   float* scratch = nullptr;     // thin_linear_scratch(args) elements
 };
 
-struct ThinLinearGradArgs {
-  int64_t N = 0, I = 0, O = 0;
-  const float* x = nullptr;   // [N, I]
-  const float* w = nullptr;   // [O, I]
-  const float* dy = nullptr;  // [N, O]
-  float* dx = nullptr;        // [N, I], overwritten, or null
-  float* dw = nullptr;        // [O, I], overwritten
-  float* dbias = nullptr;     // [O], overwritten, or null
-  float* scratch = nullptr;   // thin_linear_grad_scratch(args) elements
-};
-
-namespace reference {
-void linear_grad(int64_t N, int64_t I, int64_t O, const double* x, const double* w, const double* dy, double* dx,
-                 double* dw, double* dbias) noexcept;  // dx, dbias may be null
-}
-
 namespace cpu {
 // Whether these functions are the faster way for such sizes; they are right for all.
 bool prefers_thin_linear(int64_t N, int64_t I, int64_t O) noexcept;
 
 int64_t thin_linear_scratch(const ThinLinearArgs& args) noexcept;
 void thin_linear(const ThinLinearArgs& args) noexcept;
-int64_t thin_linear_grad_scratch(const ThinLinearGradArgs& args) noexcept;
-void thin_linear_grad(const ThinLinearGradArgs& args) noexcept;
+int64_t thin_linear_grad_scratch(const LinearGradArgs& args) noexcept;
+void thin_linear_grad(const LinearGradArgs& args) noexcept;
 }  // namespace cpu
 
 }  // namespace rebased::kernels

@@ -41,7 +41,9 @@ std::span<const float> Session::feed(std::span<const int32_t> tokens) {
   return logits();
 }
 
-std::span<const float> Session::logits() const { return logits_ ? CpuEngine::view(logits_) : std::span<const float>(); }
+std::span<const float> Session::logits() const {
+  return logits_ ? logits_.engine().host_view(logits_) : std::span<const float>();
+}
 
 // The hidden values of the last of `tokens`, [1, 1, C].
 Value Session::pass(std::span<const int32_t> tokens, ModelState& state) const {

@@ -285,6 +285,11 @@ void add_softmax_attentions(Rows& rows) {
       const std::string suffix = fmt::format("_window_{}{}", window, additive ? "_additive" : "");
       const auto attend = [options](Operands x) { return softmax_attention(x[0], x[1], x[2], options); };
       rows.add("softmax_causal" + suffix, causal, attend);
+      AttentionOptions dropped = options;
+      dropped.dropout = 0.3;
+      dropped.dropout_key = 11;
+      rows.add("softmax_dropout" + suffix, grouped,
+               [dropped](Operands x) { return softmax_attention(x[0], x[1], x[2], dropped); });
       rows.add("softmax_grouped" + suffix, grouped, attend);
       rows.add("softmax_behind_keys" + suffix, cached, attend);
       // -10000 on every score would leave float32 few digits of them: an additive mask that shows something to every
@@ -303,6 +308,22 @@ void add_softmax_attentions(Rows& rows) {
         return std::vector<Value>{softmax_attention(x[0], x[1], x[2], placed)};
       });
     }
+  }
+}
+
+// Wider keys than the kernel of pairs takes.
+void add_wide_keys(Rows& rows) {
+  for (const auto& [name, kernel] : {std::pair("squares", QuadraticKernel{0, 0, 1}), {"taylor", {1, 1, 0.5}}}) {
+    const int64_t F = kernels::quadratic_feature_count(65, kernel);
+    const QuadraticOptions options{.kernel = kernel, .scale = 0.1, .eps = 0.05};
+    rows.add(fmt::format("quadratic_wide_{}", name),
+             {{Shape({2, 9, 1, 65}), Shape({2, 9, 1, 65}), Shape({2, 9, 1, 3}), Shape({2, 1, F, 3}), Shape({2, 1, F})}},
+             [options](Engine&, Operands x) {
+               LinearState state{x[3], x[4]};
+               const Value o = quadratic_attention(x[0], x[1], x[2], options, &state);
+               return std::vector<Value>{o, state.s, state.z, quadratic_attention(x[0], x[1], x[2], options)};
+             })
+        .positive = true;
   }
 }
 
@@ -351,6 +372,7 @@ std::vector<OpRow> make_rows() {
   add_products(rows);
   add_convolutions(rows);
   add_linear_attentions(rows);
+  add_wide_keys(rows);
   add_softmax_attentions(rows);
   std::vector<OpRow> all = rows.take();
   set_timed(all);

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <numeric>
+#include <tuple>
 #include <vector>
 
 #include "kernels/dense.h"
@@ -183,6 +186,176 @@ TEST(SwigluGrad, LargeGatesStayFinite) {
   cpu::swiglu_grad(1, 2, x.data(), dy.data(), dx.data());
   EXPECT_EQ(y, (std::vector<float>{200, 0}));
   EXPECT_EQ(dx, (std::vector<float>{100, 0, 2, 0}));
+}
+
+constexpr Unary kUnaries[] = {Unary::kSilu, Unary::kGelu,   Unary::kRelu, Unary::kElu,
+                              Unary::kExp,  Unary::kSquare, Unary::kTanh, Unary::kSigmoid};
+
+TEST(UnaryGrad, MatchesTheReferenceInPlace) {
+  for_each_target([] {
+    for (Unary op : kUnaries) {
+      for (int64_t n : {1, 15, 16, 17, 100}) {
+        const Buffer<float> x = random_buffer(n, 1, 3);
+        Buffer<float> dy = random_buffer(n, 2);
+        std::vector<double> want(static_cast<size_t>(n));
+        reference::unary_grad(op, n, x.doubles().data(), dy.doubles().data(), want.data());
+        cpu::unary_grad(op, n, x.data(), dy.data(), dy.data());
+        // Slopes of at most e^9; those near zero are differences of terms below 2.
+        expect_near(dy, want, 40 * kEps, 100 * kEps, "unary " + std::to_string(static_cast<int>(op)));
+      }
+    }
+  });
+}
+
+TEST(UnaryGrad, ReferenceMatchesFiniteDifferences) {
+  for (Unary op : kUnaries) {
+    std::vector<double> x = random_doubles(9, 3), slopes(x.size());
+    const std::vector<double> dy = random_doubles(9, 4);
+    reference::unary_grad(op, 9, x.data(), dy.data(), slopes.data());
+    expect_slopes(x, slopes, "dx", [&] {
+      std::vector<double> y(x.size());
+      reference::unary(op, 9, x.data(), y.data());
+      return std::inner_product(y.begin(), y.end(), dy.begin(), 0.0);
+    });
+  }
+}
+
+TEST(UnaryGrad, OfLargeArgumentsIsFinite) {
+  for (Unary op : {Unary::kSilu, Unary::kGelu, Unary::kTanh, Unary::kSigmoid, Unary::kElu}) {
+    const std::vector<float> x{-1000, 1000}, dy{1, 1};
+    std::vector<float> dx(2);
+    cpu::unary_grad(op, 2, x.data(), dy.data(), dx.data());
+    EXPECT_NEAR(dx[0], 0, 1e-30);
+    EXPECT_NEAR(dx[1], op == Unary::kTanh || op == Unary::kSigmoid ? 0 : 1, 1e-6);
+  }
+}
+
+TEST(SoftmaxGrad, MatchesTheReferenceAndFiniteDifferences) {
+  for_each_target([] {
+    for (int64_t C : {1, 7, 16, 33}) {
+      const std::vector<double> x = random_doubles(3 * C, 1);
+      Buffer<float> y(3 * C), dy = random_buffer(3 * C, 2);
+      std::vector<double> exact(static_cast<size_t>(3 * C)), want(exact.size());
+      reference::softmax(3, C, x.data(), exact.data());
+      std::copy(exact.begin(), exact.end(), y.data());
+      reference::softmax_grad(3, C, exact.data(), dy.doubles().data(), want.data());
+      cpu::softmax_grad(3, C, y.data(), dy.data(), dy.data());
+      expect_near(dy, want, 8 * kEps, 20 * kEps, "dx");
+    }
+  });
+  std::vector<double> x = random_doubles(10, 5), y(10), slopes(10);
+  const std::vector<double> dy = random_doubles(10, 6);
+  reference::softmax(2, 5, x.data(), y.data());
+  reference::softmax_grad(2, 5, y.data(), dy.data(), slopes.data());
+  expect_slopes(x, slopes, "dx", [&] {
+    reference::softmax(2, 5, x.data(), y.data());
+    return std::inner_product(y.begin(), y.end(), dy.begin(), 0.0);
+  });
+}
+
+TEST(SumColumns, MatchesTheReference) {
+  for_each_target([] {
+    for (const auto& [N, C] : {std::pair<int64_t, int64_t>(1, 5), {63, 16}, {200, 33}, {1000, 3}}) {
+      const Buffer<float> x = random_buffer(N * C, 1);
+      Buffer<float> sums(C);
+      std::vector<double> want(static_cast<size_t>(C));
+      reference::sum_columns(N, C, x.doubles().data(), want.data());
+      cpu::sum_columns(N, C, x.data(), sums.data());
+      expect_near(sums, want, 0, 10 * kEps * static_cast<double>(64 + N / 64), "sums");  // runs of 64, then their sums
+    }
+  });
+}
+
+// Whole numbers, whose sums are exact.
+TEST(AddToRows, AddsEveryRowWhereItBelongs) {
+  for_each_thread_count([] {
+    for (int64_t N : {1, 7, 3000}) {
+      constexpr int64_t kRows = 5, kColumns = 19;
+      Buffer<float> table(kRows * kColumns, 1, 1.0f), x(N * kColumns);
+      std::vector<double> want(static_cast<size_t>(table.size()), 1.0);
+      std::vector<int64_t> rows;
+      for (int64_t n = 0; n < N; ++n) {
+        rows.push_back(n * n % (kRows - 1));  // the last row stays as it was
+        for (int64_t c = 0; c < kColumns; ++c) {
+          x[n * kColumns + c] = static_cast<float>(n % 7 + c);
+          want[static_cast<size_t>(rows.back() * kColumns + c)] += static_cast<double>(n % 7 + c);
+        }
+      }
+      cpu::add_to_rows(N, kColumns, kRows, rows.data(), x.data(), table.data());
+      expect_near(table, want, 0, 0, "table");
+    }
+  });
+}
+
+struct Features {
+  const char* name;
+  bool taylor, packed;
+  int64_t count(int64_t D) const {
+    const int64_t second = packed ? D * (D + 1) / 2 : D * D;
+    return taylor ? 1 + D + second : second;
+  }
+};
+constexpr Features kFeatures[] = {{"taylor", true, false}, {"packed taylor", true, true}, {"squares", false, true}};
+
+void reference_grad(const Features& f, int64_t N, int64_t D, const double* x, const double* dy, double* dx) {
+  f.taylor ? reference::taylor_features_grad(N, D, f.packed, x, dy, dx)
+           : reference::packed_squares_grad(N, D, x, dy, dx);
+}
+
+TEST(FeatureGrad, MatchesTheReference) {
+  for_each_target([] {
+    for (const Features& f : kFeatures) {
+      for (int64_t D : {1, 2, 5, 16, 19}) {
+        const int64_t F = f.count(D);
+        const Buffer<float> x = random_buffer(3 * D, 1), dy = random_buffer(3 * F, 2);
+        Buffer<float> dx(3 * D);
+        std::vector<double> want(static_cast<size_t>(3 * D));
+        reference_grad(f, 3, D, x.doubles().data(), dy.doubles().data(), want.data());
+        f.taylor ? cpu::taylor_features_grad(3, D, f.packed, x.data(), dy.data(), dx.data())
+                 : cpu::packed_squares_grad(3, D, x.data(), dy.data(), dx.data());
+        expect_near(dx, want, 8 * kEps, 20 * kEps * static_cast<double>(D + 4), f.name);  // sums of about 2 D products
+      }
+    }
+  });
+}
+
+TEST(FeatureGrad, ReferenceMatchesFiniteDifferences) {
+  for (const Features& f : kFeatures) {
+    const int64_t D = 4, F = f.count(D);
+    std::vector<double> x = random_doubles(2 * D, 1), slopes(x.size());
+    const std::vector<double> dy = random_doubles(2 * F, 2);
+    reference_grad(f, 2, D, x.data(), dy.data(), slopes.data());
+    expect_slopes(x, slopes, f.name, [&] {
+      std::vector<double> y(static_cast<size_t>(2 * F));
+      f.taylor ? reference::taylor_features(2, D, f.packed, x.data(), y.data())
+               : reference::packed_squares(2, D, x.data(), y.data());
+      return std::inner_product(y.begin(), y.end(), dy.begin(), 0.0);
+    });
+  }
+}
+
+// A matrix that BLAS multiplies, and gradients that nobody asks for.
+TEST(LinearGrad, MatchesTheReferenceForEverySizeAndWish) {
+  for (const auto& [N, I, O] : {std::tuple<int64_t, int64_t, int64_t>(5, 300, 7), {600, 24, 40}, {9, 17, 270}}) {
+    const Buffer<float> x = random_buffer(N * I, 1), w = random_buffer(O * I, 2), dy = random_buffer(N * O, 3);
+    std::vector<double> dx(static_cast<size_t>(N * I)), dw(static_cast<size_t>(O * I)), dbias(static_cast<size_t>(O));
+    reference::linear_grad(N, I, O, x.doubles().data(), w.doubles().data(), dy.doubles().data(), dx.data(), dw.data(),
+                           dbias.data());
+    for (int wish = 1; wish < 8; ++wish) {
+      Buffer<float> got_dx(N * I), got_dw(O * I), got_dbias(O);
+      LinearGradArgs args{.N = N, .I = I, .O = O, .x = x.data(), .w = w.data(), .dy = dy.data()};
+      if (wish & 1) args.dx = got_dx.data();
+      if (wish & 2) args.dw = got_dw.data();
+      if (wish & 4) args.dbias = got_dbias.data();
+      Buffer<float> scratch(cpu::linear_grad_scratch(args));
+      args.scratch = scratch.data();
+      cpu::linear_grad(args);
+      const auto bound = [](int64_t terms) { return 16 * kEps * (4 + std::sqrt(static_cast<double>(terms))) * 4; };
+      if (wish & 1) expect_near(got_dx, dx, 16 * kEps, bound(O), "dx");
+      if (wish & 2) expect_near(got_dw, dw, 16 * kEps, bound(N), "dw");
+      if (wish & 4) expect_near(got_dbias, dbias, 16 * kEps, bound(N), "dbias");
+    }
+  }
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ struct Case {
   int64_t B, T, S, H, Hkv, Dk, Dv;
   int64_t window = 0;
   bool additive_mask = false;
+  double dropout = 0;
 };
 
 struct Problem {
@@ -41,6 +42,8 @@ struct Problem {
     a.scale = 0.5;
     a.window = s.window;
     a.additive_mask = s.additive_mask;
+    a.dropout = s.dropout;
+    a.dropout_key = 77;
     return a;
   }
 
@@ -128,6 +131,20 @@ struct Problem {
   Buffer<float> q, k, v, d_o;
   std::vector<int64_t> query_pos, key_pos;
 };
+
+// A few rows and many, heads that share keys, windows; a dropped weight's sums are those of fewer, larger terms.
+TEST(SoftmaxAttention, DropsTheWeightsThatTheReferenceDrops) {
+  for_each_target([] {
+    for (const Case& c : {Case{2, 3, 70, 2, 1, 8, 8, 0, false, 0.5}, Case{1, 100, 130, 4, 2, 8, 21, 0, false, 0.25},
+                          Case{1, 40, 40, 1, 1, 4, 16, 7, false, 0.25}, Case{1, 40, 40, 1, 1, 4, 16, 7, true, 0.25}}) {
+      Problem problem(c);
+      problem.expect_matches(c.additive_mask);
+      problem.expect_gradients_match(c.additive_mask);
+    }
+  });
+  EXPECT_NE(Problem({1, 9, 9, 1, 1, 4, 4, 0, false, 0.5}).run().values(),
+            Problem({1, 9, 9, 1, 1, 4, 4}).run().values());
+}
 
 TEST(SoftmaxAttention, MatchesTheReferenceAtEveryWidth) {
   for_each_target([] {

@@ -55,7 +55,7 @@ void expect_gradient(const Case& c) {
   reference::linear_grad(c.N, c.I, c.O, x.doubles().data(), w.doubles().data(), dy.doubles().data(), dx_want.data(),
                          dw_want.data(), dbias_want.data());
   Buffer<float> dx(c.N * c.I), dw(c.O * c.I), dbias(c.O);
-  ThinLinearGradArgs args{.N = c.N, .I = c.I, .O = c.O, .x = x.data(), .w = w.data(), .dy = dy.data()};
+  LinearGradArgs args{.N = c.N, .I = c.I, .O = c.O, .x = x.data(), .w = w.data(), .dy = dy.data()};
   args.dx = c.dx ? dx.data() : nullptr;
   args.dw = dw.data();
   args.dbias = c.bias ? dbias.data() : nullptr;

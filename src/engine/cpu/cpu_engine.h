@@ -6,7 +6,11 @@
 
 #include "engine/cpu/arena.h"
 #include "engine/engine.h"
+#include "kernels/linear_attention.h"
 #include "kernels/packed_linear.h"
+#include "kernels/quadratic_attention.h"
+#include "kernels/short_conv.h"
+#include "kernels/softmax_attention.h"
 
 namespace rebased {
 
@@ -20,8 +24,7 @@ class CpuEngine : public Engine {
   explicit CpuEngine(std::optional<Packing> weights = {}) : arena_(Arena::create()), weights_(weights) {}
 
   const Arena& arena() const { return *arena_; }
-  static int64_t bytes_held(const Value& x);           // by the value's numbers, and scales where it is packed
-  static std::span<const float> view(const Value& x);  // float32 numbers where they lie, as long as the value lives
+  static int64_t bytes_held(const Value& x);  // by the value's numbers, and scales where it is packed
 
   std::string name() const override { return "cpu"; }
   DType compute_dtype() const override { return DType::kF32; }
@@ -31,6 +34,7 @@ class CpuEngine : public Engine {
   Value matrix(const Value& whole, const RowsRead& rows_read = {}) override;
   Value borrow_packed(const kernels::PackedMatrix& matrix, std::shared_ptr<const void> owner) override;
   void to_host(const Value& x, void* data, DType as) override;
+  std::span<const float> host_view(const Value& x) override;
   Value full(const Shape& shape, DType dtype, double fill) override;
 
   Value embedding(const Value& ids, const Value& table) override;
@@ -66,10 +70,32 @@ class CpuEngine : public Engine {
   Value detach(const Value& x) override { return x; }
   Value copy(const Value& x) override;
 
- private:
+ protected:
   Value make(const Shape& shape, DType dtype = DType::kF32);
   std::shared_ptr<void> scratch(int64_t floats);
+
+  // Operands of kernels, outputs and scratch left open; and the operations with what a gradient needs of them: z, lse
+  // (null: not wanted), d_x and d_e (null, or both).
+  static kernels::ShortConvArgs<float> short_conv_args(const Value& x, const Value& w, const Value& bias, bool silu);
+  static kernels::QuadraticAttentionArgs<float> quadratic_args(const Value& q, const Value& k, const Value& v,
+                                                               const QuadraticOptions& options);
+  static kernels::LinearAttentionArgs<float> linear_args(const Value& q, const Value& k, const Value& v,
+                                                         const LinearOptions& options);
+  static kernels::SoftmaxAttentionArgs<float> softmax_args(const Value& q, const Value& k, const Value& v,
+                                                           const AttentionOptions& options);
+  AttentionOptions with_positions(const Value& q, const Value& k, const AttentionOptions& options);
+  Value run_quadratic(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
+                      LinearState* state, float* z);
+  Value run_linear(const Value& q, const Value& k, const Value& v, const LinearOptions& options, LinearState* state,
+                   float* z);
+  Value run_softmax(const Value& q, const Value& k, const Value& v, const AttentionOptions& options, float* lse);
+  Value wide_quadratic(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
+                       LinearState* state);
+  CrossEntropy head(const Value& x, const Value& e, std::span<const int64_t> labels, float* d_x, float* d_e);
+
+ private:
   Value unpacked(const Value& x);
+  Value monomials(const Value& x, double a, double b, double c, const QuadraticKernel& kernel);
 
   std::shared_ptr<Arena> arena_;
   std::optional<Packing> weights_;

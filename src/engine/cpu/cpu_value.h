@@ -8,6 +8,14 @@
 
 namespace rebased {
 
+struct TapeNode;
+
+// The operation that a value is a result of, where engine/tape records it.
+struct History {
+  std::shared_ptr<TapeNode> node;
+  int output = 0;
+};
+
 class CpuValue : public ValueImpl {
  public:
   CpuValue(Engine* engine, const Shape& shape, DType dtype, const void* data, std::shared_ptr<const void> owner,
@@ -20,11 +28,14 @@ class CpuValue : public ValueImpl {
   bool exclusive() const { return writable_ && owner_.use_count() == 1; }
   bool writable() const { return writable_; }
   virtual const kernels::PackedMatrix* packed() const { return nullptr; }  // null: whole numbers at data()
+  const History& history() const { return history_; }
+  void set_history(History history) { history_ = std::move(history); }
 
  private:
   const void* data_;
   std::shared_ptr<const void> owner_;
   bool writable_;
+  History history_;
 };
 
 // A matrix in fewer bits; has no data() of its own.
@@ -44,5 +55,10 @@ inline const float* floats_or_null(const Value& x) { return x ? floats(x) : null
 inline const int64_t* ids(const Value& x) { return static_cast<const int64_t*>(x.as<CpuValue>().data()); }
 inline void* mutable_data(const Value& x) { return const_cast<void*>(x.as<CpuValue>().data()); }
 inline float* mutable_floats(const Value& x) { return static_cast<float*>(mutable_data(x)); }
+inline float* mutable_floats_or_null(const Value& x) { return x ? mutable_floats(x) : nullptr; }
+
+// x as rows of its last dimension.
+inline int64_t channels(const Value& x) { return x.size(-1); }
+inline int64_t rows(const Value& x) { return channels(x) > 0 ? x.shape().numel() / channels(x) : 0; }
 
 }  // namespace rebased

@@ -99,7 +99,10 @@ int64_t CpuEngine::bytes_held(const Value& x) {
          kernels::packed_scale_bytes(matrix->packing, matrix->O, matrix->I);
 }
 
-std::span<const float> CpuEngine::view(const Value& x) { return {floats(x), static_cast<size_t>(x.shape().numel())}; }
+std::span<const float> CpuEngine::host_view(const Value& x) {
+  if (packed(x) != nullptr || x.dtype() != DType::kF32) return {};
+  return {floats(x), static_cast<size_t>(x.shape().numel())};
+}
 
 void CpuEngine::to_host(const Value& x, void* data, DType as) {
   if (const kernels::PackedMatrix* matrix = packed(x)) {

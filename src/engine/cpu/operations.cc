@@ -9,6 +9,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/dense.h"
 #include "kernels/linear_attention.h"
+#include "kernels/long_conv.h"
 #include "kernels/quadratic_attention.h"
 #include "kernels/short_conv.h"
 #include "kernels/softmax_attention.h"
@@ -17,9 +18,6 @@ namespace rebased {
 namespace {
 
 namespace cpu = kernels::cpu;
-
-int64_t channels(const Value& x) { return x.size(-1); }
-int64_t rows(const Value& x) { return channels(x) > 0 ? x.shape().numel() / channels(x) : 0; }
 
 kernels::Broadcast broadcast_of(const Value& a, const Value& b) {
   if (a.shape() == b.shape()) return kernels::Broadcast::kSame;
@@ -147,13 +145,20 @@ Value CpuEngine::taylor_features(const Value& x, bool packed) {
   return y;
 }
 
+kernels::ShortConvArgs<float> CpuEngine::short_conv_args(const Value& x, const Value& w, const Value& bias, bool silu) {
+  return {.B = x.size(0),
+          .T = x.size(1),
+          .C = x.size(2),
+          .K = w.size(1),
+          .x = floats(x),
+          .w = floats(w),
+          .bias = floats_or_null(bias),
+          .silu = silu};
+}
+
 Value CpuEngine::short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state) {
   Value y = make(x.shape());
-  kernels::ShortConvArgs<float> args{.B = x.size(0), .T = x.size(1), .C = x.size(2), .K = w.size(1)};
-  args.x = floats(x);
-  args.w = floats(w);
-  args.bias = floats_or_null(bias);
-  args.silu = silu;
+  kernels::ShortConvArgs<float> args = short_conv_args(x, w, bias, silu);
   args.y = mutable_floats(y);
   if (state == nullptr) {
     cpu::short_conv(args);
@@ -169,7 +174,13 @@ Value CpuEngine::short_conv(const Value& x, const Value& w, const Value& bias, b
 
 Value CpuEngine::long_conv(const Value& x, const Value& filter) {
   Value y = make(x.shape());
-  cpu::long_conv(x.size(0), x.size(1), x.size(2), filter.size(1), floats(x), floats(filter), mutable_floats(y));
+  kernels::LongConvArgs<float> args{.B = x.size(0), .T = x.size(1), .C = x.size(2), .L = filter.size(1)};
+  args.x = floats(x);
+  args.filter = floats(filter);
+  args.y = mutable_floats(y);
+  const std::shared_ptr<void> work = scratch(cpu::long_conv_scratch(args));
+  args.scratch = static_cast<float*>(work.get());
+  cpu::long_conv(args);
   return y;
 }
 
@@ -189,7 +200,7 @@ void run_with_state(Engine& engine, Args& args, LinearState* state, const Run& r
 }
 
 template <class Args, class Options>
-void fill_common(Args& args, const Value& q, const Value& k, const Value& v, const Options& options, Value& o) {
+void fill_common(Args& args, const Value& q, const Value& k, const Value& v, const Options& options) {
   args.q = floats(q);
   args.k = floats(k);
   args.v = floats(v);
@@ -198,22 +209,33 @@ void fill_common(Args& args, const Value& q, const Value& k, const Value& v, con
   args.normalize = options.normalize;
   args.form = options.form;
   args.chunk = options.chunk;
-  args.o = mutable_floats(o);
 }
 
 }  // namespace
 
-Value CpuEngine::quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                                     LinearState* state) {
-  if (q.size(3) > kernels::kMaxKeyDim) {
-    throw DeviceError("[quadratic_attention] the cpu engine takes keys of at most {} channels, found {}",
-                      +kernels::kMaxKeyDim, q.size(3));
-  }
-  Value o = make(q.shape().with(3, v.size(3)));
+kernels::QuadraticAttentionArgs<float> CpuEngine::quadratic_args(const Value& q, const Value& k, const Value& v,
+                                                                 const QuadraticOptions& options) {
   kernels::QuadraticAttentionArgs<float> args{
       .B = q.size(0), .T = k.size(1), .H = q.size(2), .Dk = q.size(3), .Dv = v.size(3), .kernel = options.kernel};
   if (!options.queries.empty()) args.N = q.size(1), args.queries = options.queries.data();
-  fill_common(args, q, k, v, options, o);
+  fill_common(args, q, k, v, options);
+  return args;
+}
+
+kernels::LinearAttentionArgs<float> CpuEngine::linear_args(const Value& q, const Value& k, const Value& v,
+                                                           const LinearOptions& options) {
+  kernels::LinearAttentionArgs<float> args{
+      .B = q.size(0), .T = q.size(1), .H = q.size(2), .F = q.size(3), .Dv = v.size(3)};
+  fill_common(args, q, k, v, options);
+  return args;
+}
+
+Value CpuEngine::run_quadratic(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
+                               LinearState* state, float* z) {
+  Value o = make(q.shape().with(3, v.size(3)));
+  kernels::QuadraticAttentionArgs<float> args = quadratic_args(q, k, v, options);
+  args.o = mutable_floats(o);
+  args.z = z;
   run_with_state(*this, args, state, [&] {
     const std::shared_ptr<void> work = scratch(cpu::quadratic_attention_scratch(args));
     args.scratch = static_cast<float*>(work.get());
@@ -222,18 +244,53 @@ Value CpuEngine::quadratic_attention(const Value& q, const Value& k, const Value
   return o;
 }
 
-Value CpuEngine::linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
-                                  LinearState* state) {
+Value CpuEngine::run_linear(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
+                            LinearState* state, float* z) {
   Value o = make(v.shape());
-  kernels::LinearAttentionArgs<float> args{
-      .B = q.size(0), .T = q.size(1), .H = q.size(2), .F = q.size(3), .Dv = v.size(3)};
-  fill_common(args, q, k, v, options, o);
+  kernels::LinearAttentionArgs<float> args = linear_args(q, k, v, options);
+  args.o = mutable_floats(o);
+  args.z = z;
   run_with_state(*this, args, state, [&] {
     const std::shared_ptr<void> work = scratch(cpu::linear_attention_scratch(args));
     args.scratch = static_cast<float*>(work.get());
     cpu::linear_attention(args);
   });
   return o;
+}
+
+// The similarity's features, [a | b x | c packed squares of x]: quadratic_attention.h.
+Value CpuEngine::monomials(const Value& x, double a, double b, double c, const QuadraticKernel& kernel) {
+  std::vector<Value> parts;
+  if (kernel.a != 0) parts.push_back(full(x.shape().with(3, 1), DType::kF32, a));
+  if (kernel.b != 0) parts.push_back(scale_shift(x, b, 0));
+  if (kernel.c != 0) parts.push_back(scale_shift(packed_squares(x), c, 0));
+  return concat(parts, 3);
+}
+
+// Keys that are wider than the kernel takes go by their features.
+Value CpuEngine::wide_quadratic(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
+                                LinearState* state) {
+  if (!options.queries.empty()) {
+    throw DeviceError("[quadratic_attention] queries of some tokens: keys of at most {} channels, found {}",
+                      +kernels::kMaxKeyDim, q.size(3));
+  }
+  const QuadraticKernel& kernel = options.kernel;
+  const double scale = options.scale;
+  return linear_attention(
+      monomials(q, kernel.a, kernel.b * scale, kernel.c * scale * scale, kernel), monomials(k, 1, 1, 1, kernel), v,
+      {.scale = 1, .eps = options.eps, .normalize = options.normalize, .form = options.form, .chunk = options.chunk},
+      state);
+}
+
+Value CpuEngine::quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
+                                     LinearState* state) {
+  if (q.size(3) > kernels::kMaxKeyDim) return wide_quadratic(q, k, v, options, state);
+  return run_quadratic(q, k, v, options, state, nullptr);
+}
+
+Value CpuEngine::linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
+                                  LinearState* state) {
+  return run_linear(q, k, v, options, state, nullptr);
 }
 
 namespace {
@@ -249,8 +306,8 @@ Value counting(Engine& engine, int64_t B, int64_t n, int64_t first) {
 
 }  // namespace
 
-Value CpuEngine::softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) {
-  if (options.dropout > 0) throw DeviceError("[softmax_attention] the cpu engine runs without dropout");
+kernels::SoftmaxAttentionArgs<float> CpuEngine::softmax_args(const Value& q, const Value& k, const Value& v,
+                                                             const AttentionOptions& options) {
   kernels::SoftmaxAttentionArgs<float> args{.B = q.size(0),
                                             .T = q.size(1),
                                             .S = k.size(1),
@@ -258,22 +315,41 @@ Value CpuEngine::softmax_attention(const Value& q, const Value& k, const Value& 
                                             .Hkv = k.size(2),
                                             .Dk = q.size(3),
                                             .Dv = v.size(3)};
-  Value o = make(Shape({args.B, args.T, args.H, args.Dv}));
   args.q = floats(q);
   args.k = floats(k);
   args.v = floats(v);
+  args.query_pos = ids(options.query_pos);
+  args.key_pos = ids(options.key_pos);
   args.scale = options.scale;
   args.window = options.window;
   args.additive_mask = options.additive_mask;
+  args.dropout = options.dropout;
+  args.dropout_key = options.dropout_key;
+  return args;
+}
+
+AttentionOptions CpuEngine::with_positions(const Value& q, const Value& k, const AttentionOptions& options) {
+  AttentionOptions placed = options;
+  const int64_t B = q.size(0), T = q.size(1), S = k.size(1);
+  if (!placed.query_pos) placed.query_pos = counting(*this, B, T, S - T);
+  if (!placed.key_pos) placed.key_pos = counting(*this, B, S, 0);
+  return placed;
+}
+
+Value CpuEngine::run_softmax(const Value& q, const Value& k, const Value& v, const AttentionOptions& options,
+                             float* lse) {
+  Value o = make(q.shape().with(3, v.size(3)));
+  kernels::SoftmaxAttentionArgs<float> args = softmax_args(q, k, v, options);
   args.o = mutable_floats(o);
-  const Value query_pos = options.query_pos ? options.query_pos : counting(*this, args.B, args.T, args.S - args.T);
-  const Value key_pos = options.key_pos ? options.key_pos : counting(*this, args.B, args.S, 0);
-  args.query_pos = ids(query_pos);
-  args.key_pos = ids(key_pos);
+  args.lse = lse;
   const std::shared_ptr<void> work = scratch(cpu::softmax_attention_scratch(args));
   args.scratch = static_cast<float*>(work.get());
   cpu::softmax_attention(args);
   return o;
+}
+
+Value CpuEngine::softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) {
+  return run_softmax(q, k, v, with_positions(q, k, options), nullptr);
 }
 
 // For an evaluation, which is bound by products and not by reading weights: the matrix as it is computed with.
@@ -287,17 +363,19 @@ Value CpuEngine::unpacked(const Value& x) {
   return y;
 }
 
-CrossEntropy CpuEngine::cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) {
+CrossEntropy CpuEngine::head(const Value& x, const Value& e, std::span<const int64_t> labels, float* d_x, float* d_e) {
   CrossEntropy result;
   result.nll.resize(labels.size());
   result.best.resize(labels.size());
   kernels::CrossEntropyArgs<float> args{.N = x.size(0), .C = x.size(1), .V = e.size(0)};
   args.x = floats(x);
-  const Value whole = unpacked(e);
-  args.e = floats(whole);
+  args.e = floats(e);
   args.labels = labels.data();
   args.nll = result.nll.data();
   args.best = result.best.data();
+  args.grad_scale = 1.0 / static_cast<double>(labels.size());
+  args.d_x = d_x;
+  args.d_e = d_e;
   const std::shared_ptr<void> work = scratch(cpu::cross_entropy_scratch(args));
   args.scratch = static_cast<float*>(work.get());
   cpu::cross_entropy(args);
@@ -305,6 +383,10 @@ CrossEntropy CpuEngine::cross_entropy(const Value& x, const Value& e, std::span<
   for (float nll : result.nll) total += nll;
   result.loss = full(Shape{}, DType::kF32, total / static_cast<double>(labels.size()));
   return result;
+}
+
+CrossEntropy CpuEngine::cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) {
+  return head(x, unpacked(e), labels, nullptr, nullptr);
 }
 
 }  // namespace rebased

@@ -152,6 +152,8 @@ kernels::SoftmaxAttentionArgs<float> softmax_args(const Tensor& q, const Tensor&
   args.scale = options.scale;
   args.window = options.window;
   args.additive_mask = options.additive_mask;
+  args.dropout = options.dropout;
+  args.dropout_key = options.dropout_key;
   return args;
 }
 

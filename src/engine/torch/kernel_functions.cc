@@ -89,7 +89,7 @@ class LinearFunction : public Function<LinearFunction> {
     const Tensor &x = saved[0], &w = saved[1], dy = dense(grads[0]);
     const Tensor dx = ctx->saved_data["dx"].toBool() ? torch::empty_like(x) : Tensor(), dw = torch::empty_like(w);
     const Tensor dbias = ctx->saved_data["dbias"].toBool() ? torch::empty({w.size(0)}, w.options()) : Tensor();
-    kernels::ThinLinearGradArgs args{.N = x.size(0), .I = x.size(1), .O = w.size(0), .x = data(x), .w = data(w)};
+    kernels::LinearGradArgs args{.N = x.size(0), .I = x.size(1), .O = w.size(0), .x = data(x), .w = data(w)};
     args.dy = data(dy);
     args.dx = mutable_data(dx);
     args.dw = mutable_data(dw);

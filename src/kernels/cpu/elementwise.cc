@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <type_traits>
 
-#include "base/rng.h"
 #include "base/threads.h"
 #include "kernels/dense.h"
 #include "kernels/dense_grad.h"
@@ -13,6 +13,7 @@
 
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
+#include "kernels/cpu/dropout-inl.h"
 #include "kernels/cpu/lanes-inl.h"
 
 #ifndef REBASED_KERNELS_CPU_ELEMENTWISE_ARGS
@@ -32,6 +33,27 @@ struct BinaryArgs {
   Broadcast how;
   float* y;
 };
+struct UnaryGradArgs {
+  const float* x;
+  const float* dy;
+  float* dx;
+};
+struct SoftmaxGradArgs {
+  int64_t C;
+  const float* y;
+  const float* dy;
+  float* dx;
+};
+struct RowSumArgs {
+  int64_t C;
+  const float* x;
+  float* sums;
+};
+struct ColumnArgs {
+  int64_t N, C;
+  const float* x;
+  float* sums;
+};
 struct SwigluArgs {
   int64_t C;
   const float* x;   // [N, 2 C]
@@ -39,10 +61,7 @@ struct SwigluArgs {
   float* out;       // y [N, C] or dx [N, 2 C]
 };
 struct DropoutArgs {
-  uint32_t key_low;
-  uint32_t key_high;
-  uint32_t threshold;  // of 2^24: the element is kept when the hash's upper 24 bits reach it
-  float scale;
+  Dropout dropout;
   const float* x;
   float* y;
 };
@@ -56,9 +75,9 @@ namespace {
 
 using namespace lanes;  // NOLINT
 
-// x Phi(x) with Phi by erfc(z) = t exp(-z^2 + p(t)), t = 1 / (1 + z/2), z = |x| / sqrt(2): the form of Chebyshev fit
-// that keeps the relative error of the far tail (1.6e-7 here, fitted for z <= 10).
-HWY_INLINE Vec gelu(Tag d, Vec x) {
+// Phi(x), the distribution of a normal number, by erfc(z) = t exp(-z^2 + p(t)), t = 1 / (1 + z/2), z = |x| / sqrt(2):
+// the form of Chebyshev fit that keeps the relative error of the far tail (1.6e-7 here, fitted for z <= 10).
+HWY_INLINE Vec normal_below(Tag d, Vec x) {
   constexpr float kFit[] = {-1.265447997f,   0.9986327833f,  0.3866404122f, 0.03460279999f, 0.001267586418f,
                             -0.08028043229f, -0.6962518988f, 1.156733757f,  -0.6808271777f, 0.1449302137f};
   const Vec one = hn::Set(d, 1.0f);
@@ -73,7 +92,12 @@ HWY_INLINE Vec gelu(Tag d, Vec x) {
   const Vec square = hn::Mul(hn::Mul(half, size), size);
   const Vec lost = hn::MulSub(hn::Mul(half, size), size, square);  // what the product rounded away
   const Vec tail = hn::Mul(hn::Mul(half, t), exp_nonpositive(d, hn::Sub(hn::Sub(p, lost), square)));
-  return hn::Mul(x, hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(one, tail)));
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(one, tail));
+}
+
+HWY_INLINE Vec normal_density(Tag d, Vec x) {
+  const Vec square = hn::Mul(hn::Mul(x, x), hn::Set(d, -0.5f));
+  return hn::Mul(hn::Set(d, 0.398942280f), exp_any(d, square));
 }
 
 template <Unary kOp>
@@ -81,7 +105,7 @@ HWY_INLINE Vec apply(Tag d, Vec x) {
   if constexpr (kOp == Unary::kSilu) {
     return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp_any(d, hn::Neg(x))));
   } else if constexpr (kOp == Unary::kGelu) {
-    return gelu(d, x);
+    return hn::Mul(x, normal_below(d, x));
   } else if constexpr (kOp == Unary::kRelu) {
     return hn::IfThenZeroElse(hn::Le(x, hn::Zero(d)), x);
   } else if constexpr (kOp == Unary::kElu) {
@@ -98,31 +122,111 @@ HWY_INLINE Vec apply(Tag d, Vec x) {
 }
 
 template <Unary kOp>
+HWY_INLINE Vec slope(Tag d, Vec x) {
+  const Vec one = hn::Set(d, 1.0f);
+  if constexpr (kOp == Unary::kSilu) {
+    const Vec s = sigmoid(d, x);
+    return hn::Mul(s, hn::MulAdd(x, hn::Sub(one, s), one));
+  } else if constexpr (kOp == Unary::kGelu) {
+    return hn::MulAdd(x, normal_density(d, x), normal_below(d, x));
+  } else if constexpr (kOp == Unary::kRelu) {
+    return hn::IfThenZeroElse(hn::Le(x, hn::Zero(d)), one);
+  } else if constexpr (kOp == Unary::kElu) {
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), one, exp_any(d, x));
+  } else if constexpr (kOp == Unary::kExp) {
+    return exp_any(d, x);
+  } else if constexpr (kOp == Unary::kSquare) {
+    return hn::Add(x, x);
+  } else if constexpr (kOp == Unary::kTanh) {
+    const Vec y = hn::Tanh(d, x);
+    return hn::NegMulAdd(y, y, one);
+  } else {
+    const Vec s = sigmoid(d, x);
+    return hn::Mul(s, hn::Sub(one, s));
+  }
+}
+
+template <Unary kOp>
 void unary_range(const UnaryArgs& a, int64_t begin, int64_t end) {
   for_each_vector(end - begin, [&](int64_t i, auto at) HWY_ATTR {
     at.store(apply<kOp>(Tag(), at.load(a.x + begin + i)), a.y + begin + i);
   });
 }
 
-void unary_dispatch(Unary op, const UnaryArgs& a, int64_t begin, int64_t end) {
+template <Unary kOp>
+void unary_grad_range(const UnaryGradArgs& a, int64_t begin, int64_t end) {
+  for_each_vector(end - begin, [&](int64_t i, auto at) HWY_ATTR {
+    const int64_t k = begin + i;
+    at.store(hn::Mul(at.load(a.dy + k), slope<kOp>(Tag(), at.load(a.x + k))), a.dx + k);
+  });
+}
+
+// Calls run with `op` as a constant of its type.
+template <class Run>
+HWY_INLINE void with_constant(Unary op, const Run& run) {
+  using U = Unary;
   switch (op) {
-    case Unary::kSilu:
-      return unary_range<Unary::kSilu>(a, begin, end);
-    case Unary::kGelu:
-      return unary_range<Unary::kGelu>(a, begin, end);
-    case Unary::kRelu:
-      return unary_range<Unary::kRelu>(a, begin, end);
-    case Unary::kElu:
-      return unary_range<Unary::kElu>(a, begin, end);
-    case Unary::kExp:
-      return unary_range<Unary::kExp>(a, begin, end);
-    case Unary::kSquare:
-      return unary_range<Unary::kSquare>(a, begin, end);
-    case Unary::kTanh:
-      return unary_range<Unary::kTanh>(a, begin, end);
-    case Unary::kSigmoid:
-      return unary_range<Unary::kSigmoid>(a, begin, end);
+    case U::kSilu:
+      return run(std::integral_constant<U, U::kSilu>());
+    case U::kGelu:
+      return run(std::integral_constant<U, U::kGelu>());
+    case U::kRelu:
+      return run(std::integral_constant<U, U::kRelu>());
+    case U::kElu:
+      return run(std::integral_constant<U, U::kElu>());
+    case U::kExp:
+      return run(std::integral_constant<U, U::kExp>());
+    case U::kSquare:
+      return run(std::integral_constant<U, U::kSquare>());
+    case U::kTanh:
+      return run(std::integral_constant<U, U::kTanh>());
+    case U::kSigmoid:
+      return run(std::integral_constant<U, U::kSigmoid>());
   }
+}
+
+void unary_dispatch(Unary op, const UnaryArgs& a, int64_t begin, int64_t end) {
+  with_constant(op, [&](auto constant) { unary_range<constant()>(a, begin, end); });
+}
+
+void unary_grad_dispatch(Unary op, const UnaryGradArgs& a, int64_t begin, int64_t end) {
+  with_constant(op, [&](auto constant) { unary_grad_range<constant()>(a, begin, end); });
+}
+
+void softmax_grad_rows(const SoftmaxGradArgs& a, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; ++n) {
+    const float *y = a.y + n * a.C, *dy = a.dy + n * a.C;
+    float* dx = a.dx + n * a.C;
+    Vec sum = hn::Zero(Tag());
+    for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR { sum = hn::MulAdd(at.load(y + c), at.load(dy + c), sum); });
+    const Vec mean = hn::Set(Tag(), sum_lanes(sum));
+    for_each_vector(a.C, [&](int64_t c, auto at)
+                             HWY_ATTR { at.store(hn::Mul(at.load(y + c), hn::Sub(at.load(dy + c), mean)), dx + c); });
+  }
+}
+
+void row_sums(const RowSumArgs& a, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; ++n) {
+    Vec sum = hn::Zero(Tag());
+    for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR { sum = hn::Add(sum, at.load(a.x + n * a.C + c)); });
+    a.sums[n] = sum_lanes(sum);
+  }
+}
+
+// Columns [begin, end); rows in runs of kRun, whose sums are added up.
+void column_sums(const ColumnArgs& a, int64_t begin, int64_t end) {
+  constexpr int64_t kRun = 64;
+  for_each_vector(end - begin, [&](int64_t i, auto at) HWY_ATTR {
+    Vec sum = hn::Zero(Tag());
+    for (int64_t n = 0; n < a.N;) {
+      Vec run = hn::Zero(Tag());
+      for (const int64_t stop = std::min(a.N, n + kRun); n < stop; ++n) {
+        run = hn::Add(run, at.load(a.x + n * a.C + begin + i));
+      }
+      sum = hn::Add(sum, run);
+    }
+    at.store(sum, a.sums + begin + i);
+  });
 }
 
 void scale_shift_range(const UnaryArgs& a, int64_t begin, int64_t end) {
@@ -189,25 +293,8 @@ void swiglu_grad_rows(const SwigluArgs& a, int64_t begin, int64_t end) {
   }
 }
 
-// Elements [begin, end) of one stretch of 2^32.
 void dropout_range(const DropoutArgs& a, int64_t begin, int64_t end) {
-  const Tag d;
-  const hn::Rebind<uint32_t, Tag> du;
-  const IntTag di;
-  const auto low = hn::Set(du, a.key_low);
-  const auto high = hn::Set(du, a.key_high);
-  const auto threshold = hn::Set(di, static_cast<int32_t>(a.threshold));
-  const Vec scale = hn::Set(d, a.scale);
-  for_each_vector(end - begin, [&](int64_t i, auto at) HWY_ATTR {
-    auto h = hn::Xor(hn::Iota(du, static_cast<uint32_t>(begin + i)), low);
-    h = hn::Mul(hn::Xor(h, hn::ShiftRight<16>(h)), hn::Set(du, 0x7feb352dU));
-    h = hn::Mul(hn::Xor(h, hn::ShiftRight<15>(h)), hn::Set(du, 0x846ca68bU));
-    h = hn::Add(hn::Xor(h, hn::ShiftRight<16>(h)), high);
-    h = hn::Mul(hn::Xor(h, hn::ShiftRight<16>(h)), hn::Set(du, 0x7feb352dU));
-    const auto bits = hn::BitCast(di, hn::ShiftRight<8>(hn::Xor(h, hn::ShiftRight<15>(h))));
-    const auto dropped = hn::RebindMask(d, hn::Lt(bits, threshold));
-    at.store(hn::IfThenZeroElse(dropped, hn::Mul(at.load(a.x + begin + i), scale)), a.y + begin + i);
-  });
+  drop(a.dropout, begin, end - begin, a.x + begin, a.y + begin);
 }
 
 }  // namespace
@@ -219,6 +306,10 @@ namespace rebased::kernels::cpu {
 namespace {
 
 HWY_EXPORT(unary_dispatch);
+HWY_EXPORT(unary_grad_dispatch);
+HWY_EXPORT(softmax_grad_rows);
+HWY_EXPORT(row_sums);
+HWY_EXPORT(column_sums);
 HWY_EXPORT(scale_shift_range);
 HWY_EXPORT(add_rows);
 HWY_EXPORT(mul_rows);
@@ -240,6 +331,28 @@ void unary(Unary op, int64_t n, const float* x, float* y) noexcept {
   const UnaryArgs args{x, y, 1, 0};
   auto body = [&args, op](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(unary_dispatch)(op, args, begin, end); };
   parallel_for(n, kGrain, std::ref(body));
+}
+
+void unary_grad(Unary op, int64_t n, const float* x, const float* dy, float* dx) noexcept {
+  const UnaryGradArgs args{x, dy, dx};
+  auto body = [&args, op](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(unary_grad_dispatch)(op, args, begin, end);
+  };
+  parallel_for(n, kGrain, std::ref(body));
+}
+
+void softmax_grad(int64_t N, int64_t C, const float* y, const float* dy, float* dx) noexcept {
+  over_rows<SoftmaxGradArgs>(N, {C, y, dy, dx}, HWY_DYNAMIC_DISPATCH(softmax_grad_rows));
+}
+
+void sum_rows(int64_t N, int64_t C, const float* x, float* y) noexcept {
+  over_rows<RowSumArgs>(N, {C, x, y}, HWY_DYNAMIC_DISPATCH(row_sums));
+}
+
+void sum_columns(int64_t N, int64_t C, const float* x, float* sums) noexcept {
+  const ColumnArgs args{N, C, x, sums};
+  auto body = [&args](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(column_sums)(args, begin, end); };
+  parallel_for(C, std::max<int64_t>(16, kGrain / std::max<int64_t>(1, N)), std::ref(body));
 }
 
 void scale_shift(int64_t n, const float* x, double scale, double shift, float* y) noexcept {
@@ -267,16 +380,9 @@ void swiglu_grad(int64_t N, int64_t C, const float* x, const float* dy, float* d
 }
 
 void dropout(int64_t n, uint64_t key, double p, const float* x, float* y) noexcept {
-  const auto threshold = static_cast<uint32_t>(std::lround(std::clamp(p, 0.0, 1.0) * 0x1p24));
-  const float scale = p < 1 ? static_cast<float>(1 / (1 - p)) : 0.0f;
-  constexpr int64_t kStretch = int64_t{1} << 32;  // the hash is a permutation of 32-bit counters: one key a stretch
-  for (int64_t start = 0; start < n; start += kStretch) {
-    const uint64_t mixed = mix64(key ^ mix64(static_cast<uint64_t>(start / kStretch)));
-    const DropoutArgs args{
-        static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32), threshold, scale, x + start, y + start};
-    auto body = [&args](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(dropout_range)(args, begin, end); };
-    parallel_for(std::min(kStretch, n - start), kGrain, std::ref(body));
-  }
+  const DropoutArgs args{Dropout(key, p), x, y};
+  auto body = [&args](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(dropout_range)(args, begin, end); };
+  parallel_for(n, kGrain, std::ref(body));
 }
 
 }  // namespace rebased::kernels::cpu

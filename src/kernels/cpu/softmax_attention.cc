@@ -17,6 +17,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
+#include "kernels/cpu/softmax_dropout-inl.h"
 #include "kernels/cpu/softmax_mask-inl.h"
 #include "kernels/cpu/tile-inl.h"
 #include "kernels/cpu/transpose-inl.h"
@@ -221,6 +222,7 @@ void add_slots(const Args& a, const Plan& plan, const Task& task, const Part& pa
     multiply(count, kKeys, a.Dk, {state.q, a.Dk, 1}, part.keys, kKeys, false, part.scores, kKeys);
     if (seen == Sight::kSome) mask_slots(a, rows, part.scores, slots);
     weigh_slots(plan, rows.count, state, part.scores);
+    if (a.dropout > 0) drop_slots(a, rows, part.scores, slots);
     multiply(count, plan.width, slots.count, {part.scores, kKeys, 1}, part.values, plan.width, true, state.o,
              plan.width);
   }
@@ -266,6 +268,7 @@ void add_slots_few(const Args& a, const Plan& plan, const Rows& rows, const Part
   score_few(a, rows.count, slots, part.state.q, part.scores);
   if (seen == Sight::kSome) mask_slots(a, rows, part.scores, slots);
   weigh_slots(plan, rows.count, part.state, part.scores);
+  if (a.dropout > 0) drop_slots(a, rows, part.scores, slots);
   add_values_few(a, plan, rows.count, slots, part.scores, part.state.o);
 }
 

@@ -12,6 +12,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
+#include "kernels/cpu/softmax_dropout-inl.h"
 #include "kernels/cpu/softmax_mask-inl.h"
 #include "kernels/cpu/tile-inl.h"
 #include "kernels/cpu/transpose-inl.h"
@@ -157,7 +158,9 @@ void grad_tile(const Args& a, const Rows& rows, const Workspace& w, int64_t s0, 
   multiply(M, kKeys, a.Dk, {w.q, w.key_width, 1}, w.keys_t + s0 * a.Dk, kKeys, false, w.weights, kKeys);
   if (seen == Sight::kSome) mask_slots(a, rows, w.weights, slots);
   multiply(M, kKeys, a.Dv, {w.d_o, w.value_width, 1}, w.values_t + s0 * a.Dv, kKeys, false, w.slopes, kKeys);
+  if (a.dropout > 0) drop_slots(a, rows, w.slopes, slots);
   weigh_and_slope(w, M);
+  if (a.dropout > 0) drop_slots(a, rows, w.weights, slots);
   multiply(kKeys, w.value_width, M, {w.weights, 1, kKeys}, w.d_o, w.value_width, true, w.dv + s0 * w.value_width,
            w.value_width);
   multiply(kKeys, w.key_width, M, {w.slopes, 1, kKeys}, w.q, w.key_width, true, w.dk + s0 * w.key_width, w.key_width);

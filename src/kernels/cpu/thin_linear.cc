@@ -71,7 +71,7 @@ HWY_INLINE void add_columns(int64_t count, int64_t width, const float* rows, flo
   }
 }
 
-void grad_rows(const ThinLinearGradArgs& a, const Matrix& m, const Part& part, int64_t begin, int64_t end) {
+void grad_rows(const LinearGradArgs& a, const Matrix& m, const Part& part, int64_t begin, int64_t end) {
   const bool direct_x = a.I == m.wide_I, direct_y = a.O == m.wide_O;
   std::fill_n(part.dw, a.I * m.wide_O, 0.0f);
   std::fill_n(part.dbias, m.wide_O, 0.0f);
@@ -135,7 +135,7 @@ class Layout {
   int64_t used;  // floats of scratch
 
  private:
-  static constexpr bool kGradient = std::is_same_v<Args, ThinLinearGradArgs>;
+  static constexpr bool kGradient = std::is_same_v<Args, LinearGradArgs>;
   static int64_t blocks(int64_t N) { return (N + kBlock - 1) / kBlock; }
 
   Part cut(Scratch& scratch) const {
@@ -153,7 +153,7 @@ class Layout {
 };
 
 // The sums of all parts -> dw, dbias.
-void sum_parts(const ThinLinearGradArgs& a, const Layout<ThinLinearGradArgs>& layout) {
+void sum_parts(const LinearGradArgs& a, const Layout<LinearGradArgs>& layout) {
   for (int64_t p = 0; p < layout.parts; ++p) {
     const Part part = layout.part(p);
     for (int64_t o = 0; o < a.O; ++o) {
@@ -173,9 +173,7 @@ bool prefers_thin_linear(int64_t N, int64_t I, int64_t O) noexcept {
 }
 
 int64_t thin_linear_scratch(const ThinLinearArgs& args) noexcept { return Layout<ThinLinearArgs>(args).used; }
-int64_t thin_linear_grad_scratch(const ThinLinearGradArgs& args) noexcept {
-  return Layout<ThinLinearGradArgs>(args).used;
-}
+int64_t thin_linear_grad_scratch(const LinearGradArgs& args) noexcept { return Layout<LinearGradArgs>(args).used; }
 
 void thin_linear(const ThinLinearArgs& a) noexcept {
   const Layout<ThinLinearArgs> layout(a);
@@ -189,8 +187,8 @@ void thin_linear(const ThinLinearArgs& a) noexcept {
   });
 }
 
-void thin_linear_grad(const ThinLinearGradArgs& a) noexcept {
-  const Layout<ThinLinearGradArgs> layout(a);
+void thin_linear_grad(const LinearGradArgs& a) noexcept {
+  const Layout<LinearGradArgs> layout(a);
   const Matrix& m = layout.matrix;
   std::fill_n(m.padded, a.O * m.wide_I, 0.0f);
   for (int64_t o = 0; o < a.O; ++o) std::copy_n(a.w + o * a.I, a.I, m.padded + o * m.wide_I);

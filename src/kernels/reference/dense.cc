@@ -142,18 +142,20 @@ void embedding(int64_t N, int64_t C, const int64_t* ids, const double* table, do
 }
 
 // Two rounds of a 32-bit integer hash (xor-shifts and odd multipliers) with half of the mixed key before each.
-void dropout(int64_t n, uint64_t key, double p, const double* x, double* y) noexcept {
+bool dropout_keeps(uint64_t key, double p, int64_t i) noexcept {
   const auto threshold = static_cast<uint32_t>(std::lround(std::clamp(p, 0.0, 1.0) * 0x1p24));
-  for (int64_t i = 0; i < n; ++i) {
-    const uint64_t mixed = mix64(key ^ mix64(static_cast<uint64_t>(i) >> 32));
-    uint32_t h = static_cast<uint32_t>(i) ^ static_cast<uint32_t>(mixed);
-    h = (h ^ (h >> 16)) * 0x7feb352dU;
-    h = (h ^ (h >> 15)) * 0x846ca68bU;
-    h = (h ^ (h >> 16)) + static_cast<uint32_t>(mixed >> 32);
-    h = (h ^ (h >> 16)) * 0x7feb352dU;
-    h ^= h >> 15;
-    y[i] = (h >> 8) < threshold ? 0 : x[i] / (1 - p);
-  }
+  const uint64_t mixed = mix64(key ^ mix64(static_cast<uint64_t>(i) >> 32));
+  uint32_t h = static_cast<uint32_t>(i) ^ static_cast<uint32_t>(mixed);
+  h = (h ^ (h >> 16)) * 0x7feb352dU;
+  h = (h ^ (h >> 15)) * 0x846ca68bU;
+  h = (h ^ (h >> 16)) + static_cast<uint32_t>(mixed >> 32);
+  h = (h ^ (h >> 16)) * 0x7feb352dU;
+  h ^= h >> 15;
+  return (h >> 8) >= threshold;
+}
+
+void dropout(int64_t n, uint64_t key, double p, const double* x, double* y) noexcept {
+  for (int64_t i = 0; i < n; ++i) y[i] = dropout_keeps(key, p, i) ? x[i] / (1 - p) : 0;
 }
 
 void sum_rows(int64_t N, int64_t C, const double* x, double* y) noexcept {
@@ -161,18 +163,6 @@ void sum_rows(int64_t N, int64_t C, const double* x, double* y) noexcept {
     double sum = 0;
     for (int64_t c = 0; c < C; ++c) sum += x[n * C + c];
     y[n] = sum;
-  }
-}
-
-void long_conv(int64_t B, int64_t T, int64_t C, int64_t L, const double* x, const double* filter, double* y) noexcept {
-  for (int64_t b = 0; b < B; ++b) {
-    for (int64_t t = 0; t < T; ++t) {
-      for (int64_t c = 0; c < C; ++c) {
-        double sum = 0;
-        for (int64_t j = 0; j <= t; ++j) sum += filter[c * L + j] * x[(b * T + t - j) * C + c];
-        y[(b * T + t) * C + c] = sum;
-      }
-    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace rebased::kernels::reference {
 namespace {
@@ -42,6 +43,88 @@ void swiglu_grad(int64_t N, int64_t C, const double* x, const double* dy, double
       dx[c] = dy[c] * gate * sigmoid;
       dx[C + c] = dy[c] * up * sigmoid * (1 + gate * (1 - sigmoid));
     }
+  }
+}
+
+namespace {
+
+double slope(Unary op, double x) {
+  const double sigmoid = 1 / (1 + std::exp(-x));
+  switch (op) {
+    case Unary::kSilu:
+      return sigmoid * (1 + x * (1 - sigmoid));
+    case Unary::kGelu:
+      return 0.5 * std::erfc(-x / std::numbers::sqrt2) + x * std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi);
+    case Unary::kRelu:
+      return x <= 0 ? 0 : 1;
+    case Unary::kElu:
+      return x > 0 ? 1 : std::exp(x);
+    case Unary::kExp:
+      return std::exp(x);
+    case Unary::kSquare:
+      return 2 * x;
+    case Unary::kTanh:
+      return 1 - std::tanh(x) * std::tanh(x);
+    case Unary::kSigmoid:
+      return sigmoid * (1 - sigmoid);
+  }
+  return 0;
+}
+
+// dx += the gradient of square x_i^2 and, behind them, cross x_i x_j for i < j.
+void add_packed_slopes(int64_t D, double square, double cross, const double* x, const double* dy, double* dx) {
+  for (int64_t i = 0; i < D; ++i) dx[i] += 2 * square * x[i] * dy[i];
+  const double* pair = dy + D;
+  for (int64_t i = 0; i < D; ++i) {
+    for (int64_t j = i + 1; j < D; ++j, ++pair) {
+      dx[i] += cross * x[j] * *pair;
+      dx[j] += cross * x[i] * *pair;
+    }
+  }
+}
+
+}  // namespace
+
+void unary_grad(Unary op, int64_t n, const double* x, const double* dy, double* dx) noexcept {
+  for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] * slope(op, x[i]);
+}
+
+void softmax_grad(int64_t N, int64_t C, const double* y, const double* dy, double* dx) noexcept {
+  for (int64_t n = 0; n < N; ++n, y += C, dy += C, dx += C) {
+    double mean = 0;
+    for (int64_t c = 0; c < C; ++c) mean += y[c] * dy[c];
+    for (int64_t c = 0; c < C; ++c) dx[c] = y[c] * (dy[c] - mean);
+  }
+}
+
+void sum_columns(int64_t N, int64_t C, const double* x, double* sums) noexcept {
+  std::fill_n(sums, C, 0.0);
+  for (int64_t i = 0; i < N * C; ++i) sums[i % C] += x[i];
+}
+
+void taylor_features_grad(int64_t N, int64_t D, bool packed, const double* x, const double* dy, double* dx) noexcept {
+  const double root = std::sqrt(static_cast<double>(D)), square = 1 / (std::numbers::sqrt2 * root);
+  for (int64_t n = 0; n < N; ++n, x += D, dx += D) {
+    ++dy;
+    for (int64_t i = 0; i < D; ++i) dx[i] = *dy++ / std::sqrt(root);
+    if (packed) {
+      add_packed_slopes(D, square, 1 / root, x, dy, dx);
+      dy += D * (D + 1) / 2;
+      continue;
+    }
+    for (int64_t i = 0; i < D; ++i) {
+      for (int64_t j = 0; j < D; ++j, ++dy) {
+        dx[i] += square * x[j] * *dy;
+        dx[j] += square * x[i] * *dy;
+      }
+    }
+  }
+}
+
+void packed_squares_grad(int64_t N, int64_t D, const double* x, const double* dy, double* dx) noexcept {
+  std::fill_n(dx, N * D, 0.0);
+  for (int64_t n = 0; n < N; ++n) {
+    add_packed_slopes(D, 1, std::numbers::sqrt2, x + n * D, dy + n * (D * (D + 1) / 2), dx + n * D);
   }
 }
 

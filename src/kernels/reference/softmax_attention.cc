@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/dense.h"
+
 namespace rebased::kernels::reference {
 namespace {
 
@@ -21,6 +23,12 @@ double score(const Args& a, int64_t b, int64_t t, int64_t h, int64_t s) {
   return a.scale * sum + (visible ? 0 : -10000);
 }
 
+// What dropout multiplies the weight of slot s for query (b, t, h) by.
+double kept(const Args& a, int64_t b, int64_t t, int64_t h, int64_t s) {
+  if (a.dropout == 0) return 1;
+  return dropout_keeps(a.dropout_key, a.dropout, ((b * a.H + h) * a.T + t) * a.S + s) ? 1 / (1 - a.dropout) : 0;
+}
+
 void attend(const Args& a, int64_t b, int64_t t, int64_t h) {
   double* o = a.o + ((b * a.T + t) * a.H + h) * a.Dv;
   std::fill_n(o, a.Dv, 0.0);
@@ -34,7 +42,7 @@ void attend(const Args& a, int64_t b, int64_t t, int64_t h) {
   if (lse != nullptr) *lse = top + std::log(sum);
   for (int64_t s = 0; s < a.S; ++s) {
     if (a.key_pos[b * a.S + s] < 0) continue;  // the slot may hold anything
-    const double weight = std::exp(score(a, b, t, h, s) - top) / sum;
+    const double weight = kept(a, b, t, h, s) * std::exp(score(a, b, t, h, s) - top) / sum;
     const double* v = a.v + ((b * a.S + s) * a.Hkv + h / (a.H / a.Hkv)) * a.Dv;
     for (int64_t c = 0; c < a.Dv; ++c) o[c] += weight * v[c];
   }
@@ -51,11 +59,11 @@ void attend_grad(const SoftmaxAttentionGradArgs<double>& g, int64_t b, int64_t t
     if (std::isinf(value)) continue;
     const int64_t slot = (b * a.S + s) * a.Hkv + h / (a.H / a.Hkv);
     const double *k = a.k + slot * a.Dk, *v = a.v + slot * a.Dv;
-    const double weight = std::exp(value - a.lse[row]);
+    const double weight = std::exp(value - a.lse[row]), keep = kept(a, b, t, h, s);
     double along = 0;
     for (int64_t c = 0; c < a.Dv; ++c) {
-      along += d_o[c] * v[c];
-      g.dv[slot * a.Dv + c] += weight * d_o[c];
+      along += keep * d_o[c] * v[c];
+      g.dv[slot * a.Dv + c] += keep * weight * d_o[c];
     }
     const double d_score = a.scale * weight * (along - delta);
     for (int64_t c = 0; c < a.Dk; ++c) {
