@@ -64,13 +64,16 @@ void compare_graded(Violations& violations, const std::string& what, const Grade
 
 Violations check_kernels(const Subject& subject) {
   Violations violations;
-  const EngineCase single = single_case(), exact = double_case();
-  const auto ours = build(subject, *single.engine, Leaves::kTrainable),
-             theirs = build(subject, *exact.engine, Leaves::kTrainable);
+  const EngineCase tape = tape_case(), single = single_case(), exact = double_case();
+  const auto expected_by = build(subject, *exact.engine, Leaves::kTrainable);
   auto compare = [&](const std::string& what, int64_t T, const Context& ctx) {
     const HostArray x = tokens(2, T, static_cast<uint64_t>(T));
-    compare_graded(violations, fmt::format("float32 against float64, {}, {} tokens", what, T),
-                   graded(*ours, x, plain_loss(ctx)), graded(*theirs, x, plain_loss(ctx)), subject, single);
+    const Graded expected = graded(*expected_by, x, plain_loss(ctx));
+    for (const EngineCase* where : {&tape, &single}) {
+      const auto built = build(subject, *where->engine, Leaves::kTrainable);
+      compare_graded(violations, fmt::format("{} against float64, {}, {} tokens", where->name, what, T),
+                     graded(*built, x, plain_loss(ctx)), expected, subject, *where);
+    }
   };
   for (int64_t T : {1, 17, 65}) compare("auto", T, {});
   compare("training", 17, {.training = true, .dropout_key = 7});
@@ -91,7 +94,7 @@ Violations check_output_gradients(const Subject& subject) {
   const EngineCase exact = double_case();
   const auto expected_by = build(subject, *exact.engine, Leaves::kTrainable);
   const Graded expected = graded(*expected_by, x, of_all);
-  for (const EngineCase& where : {single_case(), double_case()}) {
+  for (const EngineCase& where : {tape_case(), single_case(), double_case()}) {
     const auto built = build(subject, *where.engine, Leaves::kTrainable);
     compare_graded(violations, where.name + ", some outputs",
                    graded(*built, x, plain_loss({.outputs = some_outputs()})), expected, subject, where);
@@ -199,9 +202,8 @@ MakeLoss carried_loss(bool detached, bool on_state) {
 Violations check_carried_gradients(const Subject& subject) {
   Violations violations;
   const HostArray x = tokens(2, kFirst + kSecond);
-  const EngineCase single = single_case(), exact = double_case();
-  const auto ours = build(subject, *single.engine, Leaves::kTrainable),
-             theirs = build(subject, *exact.engine, Leaves::kTrainable);
+  const EngineCase exact = double_case();
+  const auto theirs = build(subject, *exact.engine, Leaves::kTrainable);
   const MakeLoss whole = [](Built& built, const Value& all) {
     const Value y = slice(built.run(all), 1, kFirst, kSecond);
     return std::vector<Weighted>{{y, loss_weights(y.shape())}};
@@ -209,13 +211,17 @@ Violations check_carried_gradients(const Subject& subject) {
   const Graded expected = graded(*theirs, x, whole);
   compare_graded(violations, "float64 through the state", graded(*theirs, x, carried_loss(false, false)), expected,
                  subject, exact);
-  compare_graded(violations, "float32 through the state", graded(*ours, x, carried_loss(false, false)), expected,
-                 subject, single);
-  compare_graded(violations, "float32 to the final state", graded(*ours, x, carried_loss(false, true)),
-                 graded(*theirs, x, carried_loss(false, true)), subject, single);
-  const Graded cut = graded(*theirs, x, carried_loss(true, false));
-  if (cut.grads[0] && cut.grads[0]->sliced(1, 0, kFirst).max_abs() != 0) {
-    violations.push_back("gradient flows through a detached state");
+  const Graded to_state = graded(*theirs, x, carried_loss(false, true));
+  for (const EngineCase& where : {tape_case(), single_case()}) {
+    const auto ours = build(subject, *where.engine, Leaves::kTrainable);
+    compare_graded(violations, where.name + " through the state", graded(*ours, x, carried_loss(false, false)),
+                   expected, subject, where);
+    compare_graded(violations, where.name + " to the final state", graded(*ours, x, carried_loss(false, true)),
+                   to_state, subject, where);
+    const Graded cut = graded(*ours, x, carried_loss(true, false));
+    if (cut.grads[0] && cut.grads[0]->sliced(1, 0, kFirst).max_abs() != 0) {
+      violations.push_back(where.name + ": gradient flows through a detached state");
+    }
   }
   return violations;
 }

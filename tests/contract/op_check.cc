@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "engine/cpu/cpu_engine.h"
+#include "engine/tape/tape_engine.h"
 #include "support/torch.h"
 
 namespace rebased::testing {
@@ -50,9 +51,11 @@ OpResult carry_out(const OpRow& row, Engine& engine, const std::vector<HostArray
 std::string disagreement(const OpRow& row, const std::vector<Shape>& shapes) {
   const auto f64 = make_torch_engine(DType::kF64), f32 = make_torch_engine(DType::kF32);
   CpuEngine cpu;
+  TapeEngine tape;
   const std::vector<HostArray> operands = operands_of(row, shapes);
-  const OpResult exact = carry_out(row, *f64, operands, row.gradient),
-                 ours = carry_out(row, *f32, operands, row.gradient), inference = carry_out(row, cpu, operands, false);
+  const OpResult exact = carry_out(row, *f64, operands, row.gradient), inference = carry_out(row, cpu, operands, false);
+  const std::pair<const char*, OpResult> trained[] = {{"torch float32", carry_out(row, *f32, operands, row.gradient)},
+                                                      {"cpu training", carry_out(row, tape, operands, row.gradient)}};
   std::string found;
   auto compare = [&](const std::string& what, const HostArray& a, const HostArray& b, double bound) {
     const std::string apart = difference(what, a, b, bound);
@@ -61,15 +64,19 @@ std::string disagreement(const OpRow& row, const std::vector<Shape>& shapes) {
   for (size_t i = 0; i < exact.outputs.size(); ++i) {
     const HostArray& expected = exact.outputs[i];
     const double bound = row.tolerance * scale_of(expected);
-    compare(fmt::format("torch float32, output {}", i), ours.outputs.at(i), expected, bound);
+    for (const auto& [name, ours] : trained) {
+      compare(fmt::format("{}, output {}", name, i), ours.outputs.at(i), expected, bound);
+    }
     compare(fmt::format("cpu, output {}", i), inference.outputs.at(i), expected, bound);
   }
   for (size_t i = 0; i < exact.grads.size(); ++i) {
-    if (ours.grads.at(i).has_value() != exact.grads[i].has_value()) {
-      found += fmt::format("operand {} has a gradient on one engine only\n", i);
-    } else if (exact.grads[i]) {
-      compare(fmt::format("gradient of operand {}", i), *ours.grads[i], *exact.grads[i],
-              10 * row.tolerance * scale_of(*exact.grads[i]));
+    for (const auto& [name, ours] : trained) {
+      if (ours.grads.at(i).has_value() != exact.grads[i].has_value()) {
+        found += fmt::format("operand {} has a gradient on one of two engines only: {}, torch float64\n", i, name);
+      } else if (exact.grads[i]) {
+        compare(fmt::format("{}, gradient of operand {}", name, i), *ours.grads[i], *exact.grads[i],
+                10 * row.tolerance * scale_of(*exact.grads[i]));
+      }
     }
   }
   return found;

@@ -19,8 +19,8 @@ std::vector<HostArray> operands_of(const OpRow& row, const std::vector<Shape>& s
 // Gradients need a torch engine.
 OpResult carry_out(const OpRow& row, Engine& engine, const std::vector<HostArray>& operands, bool with_gradients);
 
-// The float32 kernels of the torch engine (outputs and gradients) and the cpu engine (outputs) against float64: "", or
-// a sentence for each array that is too far off.
+// The float32 kernels of the torch engine, our own training engine (outputs and gradients of both) and the cpu engine
+// (outputs) against float64: "", or a sentence for each array that is too far off.
 std::string disagreement(const OpRow& row, const std::vector<Shape>& shapes);
 
 }  // namespace rebased::testing

@@ -26,7 +26,7 @@ void expect_refusal(Violations& violations, const std::string& what, const F& f)
 
 Violations check_shapes(const Subject& subject) {
   Violations violations;
-  for (const EngineCase& where : {cpu_case(), single_case(), double_case()}) {
+  for (const EngineCase& where : {cpu_case(), tape_case(), single_case(), double_case()}) {
     const auto built = build(subject, *where.engine);
     for (const Shape& shape : {Shape({1, 1, kChannels}), Shape({2, 3, kChannels}), Shape({3, 65, kChannels})}) {
       const Value y = built->run(write(*where.engine, tokens(shape[0], shape[1])));
@@ -134,7 +134,7 @@ Violations check_outputs(const Subject& subject) {
   Violations violations;
   const HostArray x = tokens(2, kOutputTokens);
   const Context some{.outputs = some_outputs()};
-  for (const EngineCase& where : {cpu_case(), single_case(), double_case()}) {
+  for (const EngineCase& where : {cpu_case(), tape_case(), single_case(), double_case()}) {
     const auto built = build(subject, *where.engine);
     MixerState all_state = built->state(2), state = built->state(2);
     const HostArray expected = at_outputs(built->run(x)), carried = at_outputs(built->run(x, &all_state));
@@ -176,7 +176,7 @@ Violations check_causality(const Subject& subject) {
 Violations check_rows(const Subject& subject) {
   Violations violations;
   const HostArray x = tokens(3, 17);
-  for (const EngineCase& where : {cpu_case(), single_case(), double_case()}) {
+  for (const EngineCase& where : {cpu_case(), tape_case(), single_case(), double_case()}) {
     const auto built = build(subject, *where.engine);
     const HostArray all = built->run(x);
     for (int64_t b = 0; b < 3; ++b) {
@@ -212,7 +212,7 @@ Violations check_forms(const Subject& subject) {
   const HostArray x = tokens(2, 70);
   const EngineCase exact = double_case();
   const HostArray expected = build(subject, *exact.engine)->run(x);
-  for (const EngineCase& where : {cpu_case(), single_case(), double_case()}) {
+  for (const EngineCase& where : {cpu_case(), tape_case(), single_case(), double_case()}) {
     const auto built = build(subject, *where.engine);
     auto compare = [&](const std::string& name, Form form, int64_t chunk) {
       Context ctx;
@@ -236,7 +236,7 @@ Violations check_threads(const Subject& subject) {
   Violations violations;
   const HostArray x = tokens(2, 65);
   const int before = thread_count();
-  for (const EngineCase& where : {cpu_case(), single_case()}) {
+  for (const EngineCase& where : {cpu_case(), tape_case(), single_case()}) {
     const auto built = build(subject, *where.engine);
     set_thread_count(1);
     const HostArray one = built->run(x);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/cpu/cpu_engine.h"
+#include "engine/tape/tape_engine.h"
 
 namespace rebased::testing {
 namespace {
@@ -43,6 +44,7 @@ double EngineCase::bound(const Subject& subject, const HostArray& exact) const {
 }
 
 EngineCase cpu_case() { return {"cpu", std::make_unique<CpuEngine>(), 1}; }
+EngineCase tape_case() { return {"cpu training", std::make_unique<TapeEngine>(), 1}; }
 EngineCase single_case() { return {"torch float32", make_torch_engine(DType::kF32), 1}; }
 
 // float64 rounds 2^29 times finer; the factor leaves room for a longer chain of sums.

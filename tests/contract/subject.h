@@ -52,6 +52,7 @@ struct EngineCase {
   double bound(const Subject& subject, const HostArray& exact) const;
 };
 EngineCase cpu_case();
+EngineCase tape_case();    // our own training engine
 EngineCase single_case();  // torch, float32, our kernels
 EngineCase double_case();  // torch, float64, composite
 

@@ -1,33 +1,13 @@
 #pragma once
 
 #include <memory>
-#include <optional>
-#include <span>
-#include <vector>
 
-#include "support/host_array.h"
+#include "support/gradients.h"
 
 namespace rebased::testing {
 
-// The torch engine and its gradients for tests that do not see torch themselves: libtorch's headers are slow to
-// compile.
-
+// The torch engine for tests that do not see torch themselves: libtorch's headers are slow to compile.
 std::unique_ptr<Engine> make_torch_engine(DType dtype, bool kernels = true, bool bf16_products = false);
 bool bf16_products_are_widened();  // on the CPU: see mixed_precision::product
-
-// Makes a value of a torch engine one that gradients are taken to, in place. Every later use of it is recorded.
-void track(const Value& leaf);
-
-struct Weighted {
-  Value output;
-  HostArray weight;
-};
-
-// Gradients of sum over outputs of <weight, output>, one for each leaf; nothing for a leaf that the outputs do not
-// depend on.
-std::vector<std::optional<HostArray>> gradients(std::span<const Weighted> outputs, std::span<const Value> leaves);
-
-// The gradients of sum <weight, output> are formed and dropped: for timing.
-void back_propagate(const Value& output, const HostArray& weight);
 
 }  // namespace rebased::testing

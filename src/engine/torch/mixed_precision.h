@@ -2,14 +2,9 @@
 
 #include <torch/torch.h>
 
-#include <cstdint>
+#include "engine/autograd.h"
 
 namespace rebased {
-
-// Type of the operands of matrix products with weights: float32, or bfloat16 rounded to nearest from float32 weights,
-// activations and gradients (Micikevicius et al., arXiv:1710.03740, with the range of float32 in place of loss
-// scaling). Weights, gradients of weights and everything between the products stay in the engine's type.
-enum class Precision : uint8_t { kF32, kBF16 };
 
 namespace mixed_precision {
 

@@ -1,5 +1,7 @@
 #include "engine/torch/torch_engine.h"
 
+#include <torch/version.h>
+
 #include <cmath>
 #include <numbers>
 
@@ -89,10 +91,10 @@ void check_ids(const Tensor& ids, int64_t vocabulary) {
 TorchEngine::TorchEngine(torch::Dtype dtype, torch::Device device, bool kernels, Precision products)
     : dtype_(dtype), device_(device), kernels_(kernels), products_(products) {}
 
-Value TorchEngine::wrap(Tensor tensor) {
+Value TorchEngine::wrap(Tensor tensor) const {
   const Shape shape(std::span<const int64_t>(tensor.sizes().data(), tensor.sizes().size()));
   const DType dtype = dtype_from(tensor.scalar_type());
-  return Value(std::make_shared<TorchValue>(this, shape, dtype, std::move(tensor)));
+  return Value(std::make_shared<TorchValue>(const_cast<TorchEngine*>(this), shape, dtype, std::move(tensor)));
 }
 
 bool TorchEngine::uses_kernels(const Value& x) const {
@@ -104,6 +106,7 @@ bool TorchEngine::rounds_products(const Value& x) const {
 }
 
 std::string TorchEngine::name() const { return "torch:" + device_.str(); }
+std::pair<std::string, std::string> TorchEngine::library() const { return {"libtorch", TORCH_VERSION}; }
 DType TorchEngine::compute_dtype() const { return dtype_from(dtype_); }
 
 Value TorchEngine::from_host(const void* data, DType dtype, const Shape& shape, DType as) {
@@ -305,7 +308,7 @@ Value TorchEngine::linear_attention(const Value& q, const Value& k, const Value&
 
 Value TorchEngine::softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) {
   const int64_t B = q.size(0), T = q.size(1), S = k.size(1);
-  if (uses_kernels(q) && options.dropout == 0) {
+  if (uses_kernels(q)) {
     const auto [query_pos, key_pos] = positions_of(options, T, S, device_);
     return wrap(kernel_functions::softmax_attention(tensor_of(q), tensor_of(k), tensor_of(v), query_pos.expand({B, T}),
                                                     key_pos.expand({B, S}), options));

@@ -2,25 +2,36 @@
 
 #include <torch/torch.h>
 
+#include "engine/autograd.h"
 #include "engine/engine.h"
 #include "engine/torch/mixed_precision.h"
 #include "engine/torch/torch_value.h"
 
 namespace rebased {
 
-// Training: libtorch tensors with autograd, on any of its devices. float32 on the CPU runs our kernels as autograd
+// Training with libtorch: tensors with autograd, on any of its devices. float32 on the CPU runs our kernels as autograd
 // functions; every other dtype or device, and kernels = false, runs the composite torch form of the same operation.
 // `products` is the type that float32 operands of linear and of the head are rounded to.
-class TorchEngine : public Engine {
+class TorchEngine : public Engine, public Autograd {
  public:
   explicit TorchEngine(torch::Dtype dtype = torch::kFloat32, torch::Device device = torch::kCPU, bool kernels = true,
                        Precision products = Precision::kF32);
 
   torch::Device device() const { return device_; }
-  Value wrap(torch::Tensor tensor);  // a tensor of this engine's device as a value
+  Value wrap(torch::Tensor tensor) const;  // a tensor of this engine's device as a value
 
   std::string name() const override;
   DType compute_dtype() const override;
+  std::pair<std::string, std::string> library() const override;
+  Autograd* autograd() override { return this; }
+
+  void track(const Value& leaf) override;
+  void backward(std::span<const Value> outputs, std::span<const Value> weights) override;
+  Value gradient(const Value& leaf) const override;
+  void clear_gradient(const Value& leaf) override;
+  bool set_recording(bool on) override;
+  double sum_of_squares(const Value& x) override;
+  void adamw(const Value& param, const Value& grad, const Value& m, const Value& v, const AdamWStep& step) override;
 
   Value from_host(const void* data, DType dtype, const Shape& shape, DType as) override;
   Value borrow(const float* data, const Shape& shape, std::shared_ptr<const void> owner) override;

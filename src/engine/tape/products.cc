@@ -1,0 +1,73 @@
+// Gradients of the products with weights: projections and the head.
+
+#include <utility>
+
+#include "engine/cpu/cpu_value.h"
+#include "engine/tape/tape_engine.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/dense.h"
+#include "kernels/dense_grad.h"
+#include "kernels/thin_linear.h"
+
+namespace rebased {
+namespace {
+
+namespace cpu = kernels::cpu;
+
+}  // namespace
+
+Value TapeEngine::product(const Value& x, const Value& w, const Value& bias) {
+  if (!cpu::prefers_thin_linear(rows(x), w.size(1), w.size(0))) return CpuEngine::linear(x, w, bias);
+  Value y = make(x.shape().with(-1, w.size(0)));
+  kernels::ThinLinearArgs args{.N = rows(x), .I = w.size(1), .O = w.size(0), .x = floats(x), .w = floats(w)};
+  args.bias = floats_or_null(bias);
+  args.y = mutable_floats(y);
+  const std::shared_ptr<void> work = scratch(cpu::thin_linear_scratch(args));
+  args.scratch = static_cast<float*>(work.get());
+  cpu::thin_linear(args);
+  return y;
+}
+
+void TapeEngine::give_product(Slopes& slopes, const Value& x, const Value& w) {
+  const Value dx = slopes.wanted(0) ? make(x.shape()) : Value(), dw = slopes.wanted(1) ? make(w.shape()) : Value(),
+              dbias = slopes.wanted(2) ? make(Shape({w.size(0)})) : Value();
+  kernels::LinearGradArgs args{.N = rows(slopes.of()), .I = w.size(1), .O = w.size(0)};
+  args.x = floats(x);
+  args.w = floats(w);
+  args.dy = floats(slopes.of());
+  args.dx = mutable_floats_or_null(dx);
+  args.dw = mutable_floats_or_null(dw);
+  args.dbias = mutable_floats_or_null(dbias);
+  const std::shared_ptr<void> work = scratch(cpu::linear_grad_scratch(args));
+  args.scratch = static_cast<float*>(work.get());
+  cpu::linear_grad(args);
+  slopes.give(0, dx);
+  slopes.give(1, dw);
+  slopes.give(2, dbias);
+}
+
+Value TapeEngine::linear(const Value& x, const Value& w, const Value& bias) {
+  return recorded(product(x, w, bias), {x, w, bias}, [&] {
+    return [this, x = without_history(x), w = without_history(w)](Slopes& slopes) { give_product(slopes, x, w); };
+  });
+}
+
+CrossEntropy TapeEngine::cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) {
+  std::vector<TapeNode::Edge> inputs = edges({x, e});
+  if (inputs.empty()) return CpuEngine::cross_entropy(x, e, labels);
+  const Value d_x = make(x.shape()), d_e = make(e.shape());
+  CrossEntropy result = head(x, e, labels, mutable_floats(d_x), mutable_floats(d_e));
+  Value* outputs[] = {&result.loss};
+  record(std::move(inputs), outputs, [this, d_x, d_e](Slopes& slopes) {
+    const float factor = *floats(slopes.of());
+    for (const auto& [input, slope] : {std::pair(0, d_x), {1, d_e}}) {
+      if (!slopes.wanted(input)) continue;
+      const int64_t n = slope.shape().numel();
+      if (factor != 1) cpu::scale_shift(n, floats(slope), factor, 0, mutable_floats(slope));
+      slopes.give(input, slope);
+    }
+  });
+  return result;
+}
+
+}  // namespace rebased
