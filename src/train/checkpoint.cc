@@ -1,11 +1,13 @@
 #include "train/checkpoint.h"
 
 #include <deque>
+#include <span>
+#include <vector>
 
 #include "base/error.h"
 #include "config/document.h"
+#include "engine/engine.h"
 #include "engine/packed_tensors.h"
-#include "engine/torch/torch_value.h"
 #include "io/file.h"
 #include "io/model_folder.h"
 #include "text/byte_tokenizer.h"
@@ -16,38 +18,39 @@ namespace {
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kStateFile = "trainer_state.json";
 
-// Tensors on their way to a file: contiguous float32 copies on the CPU where they are not that already.
+// Values on their way to a file: float32 where they lie, or copies.
 class Outgoing {
  public:
-  void add(const std::string& name, const torch::Tensor& tensor) {
-    kept_.push_back(tensor.detach().to(torch::kCPU, torch::kFloat32).contiguous());
-    const torch::Tensor& copy = kept_.back();
-    const Shape shape(std::span<const int64_t>(copy.sizes().data(), copy.sizes().size()));
-    list_.push_back({.name = name, .dtype = DType::kF32, .shape = shape, .data = copy.data_ptr()});
+  void add(const std::string& name, const Value& value) {
+    std::span<const float> data = value.engine().host_view(value);
+    if (data.empty()) {
+      std::vector<float>& copy = kept_.emplace_back(static_cast<size_t>(value.shape().numel()));
+      value.engine().to_host(value, copy.data(), DType::kF32);
+      data = copy;
+    }
+    list_.push_back({.name = name, .dtype = DType::kF32, .shape = value.shape(), .data = data.data()});
   }
   std::span<const TensorToWrite> list() const { return list_; }
 
  private:
-  std::deque<torch::Tensor> kept_;
+  std::deque<std::vector<float>> kept_;
   std::vector<TensorToWrite> list_;
 };
 
 void write_model(ModelFolderWriter& writer, LanguageModel& model, bool text_model) {
   Outgoing tensors;
-  for (const Param& param : model.parameters().params()) tensors.add(param.spec.name, tensor_of(param.value));
+  for (const Param& param : model.parameters().params()) tensors.add(param.spec.name, param.value);
   writer.write_config(options_to_json(model.config()));
   writer.write_tensors(tensors.list(), {{"format", "pt"}});
   if (text_model) writer.write_file("tokenizer.json", ByteTokenizer().to_json().dump(2));
 }
 
-void fill(torch::Tensor tensor, const TensorView& from, const std::string& name, const std::string& file) {
-  torch::NoGradGuard no_grad;
-  const Shape shape(std::span<const int64_t>(tensor.sizes().data(), tensor.sizes().size()));
+Value read_value(Engine& engine, const TensorView& from, const Shape& shape, const std::string& name,
+                 const std::string& file) {
   if (from.shape != shape) {
     throw FormatError("{}: {}: expected {}, found {}", file, name, shape.str(), from.shape.str());
   }
-  const std::vector<float> data = read_f32(from);
-  tensor.copy_(torch::from_blob(const_cast<float*>(data.data()), tensor.sizes(), torch::kFloat32));
+  return engine.from_host(read_f32(from).data(), DType::kF32, shape, engine.compute_dtype());
 }
 
 }  // namespace
@@ -58,31 +61,35 @@ void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, 
   write_model(writer, model, text_model);
   Outgoing moments;
   for (const AdamW::Slot& slot : optimizer.slots()) {
-    moments.add("m." + slot.name, slot.m);
-    moments.add("v." + slot.name, slot.v);
+    moments.add("m." + slot.param->spec.name, slot.m);
+    moments.add("v." + slot.param->spec.name, slot.v);
   }
   writer.write_tensors(moments.list(), {}, kOptimizerFile);
   writer.write_file(kStateFile, options_to_json(state).dump(2));
   writer.commit();
 }
 
-TrainerState load_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer) {
+TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine, LanguageModel& model,
+                             AdamW& optimizer) {
   const ModelFolder weights = open_model_folder(folder.string());
   if (const auto packing = packing_in(weights.tensors.metadata(), folder.string())) {
     throw FormatError("{}: expected whole weights to train on, found weights packed as {}", folder.string(),
                       packing_name(*packing));
   }
-  for (const Param& param : model.parameters().params()) {
-    fill(tensor_of(param.value), weights.tensors.at(param.spec.name), param.spec.name, folder.string());
+  for (Param& param : model.parameters().params()) {
+    param.value =
+        read_value(engine, weights.tensors.at(param.spec.name), param.spec.shape, param.spec.name, folder.string());
   }
   const std::string moments_path = (folder / kOptimizerFile).string(), state_path = (folder / kStateFile).string();
   const SafetensorsFile moments = SafetensorsFile::open(moments_path);
   for (AdamW::Slot& slot : optimizer.slots()) {
-    fill(slot.m, moments.at("m." + slot.name), "m." + slot.name, moments_path);
-    fill(slot.v, moments.at("v." + slot.name), "v." + slot.name, moments_path);
+    for (const auto& [prefix, moment] : {std::pair("m.", &slot.m), {"v.", &slot.v}}) {
+      const std::string name = prefix + slot.param->spec.name;
+      *moment = read_value(engine, moments.at(name), slot.param->spec.shape, name, moments_path);
+    }
   }
   const auto state = options_from_json<TrainerState>(parse_json(read_file(state_path), state_path), state_path);
-  optimizer.set_steps(state.step);
+  optimizer.restart(state.step);
   return state;
 }
 

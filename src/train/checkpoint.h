@@ -35,7 +35,8 @@ void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, 
 
 // Puts weights, moments and step of a checkpoint into a model built from the same recipe. Throws FormatError naming the
 // tensor or file that does not fit.
-TrainerState load_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer);
+TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine, LanguageModel& model,
+                             AdamW& optimizer);
 
 // Writes the model alone, for inference.
 void save_model(const std::filesystem::path& folder, LanguageModel& model, bool text_model);

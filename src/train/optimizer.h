@@ -1,21 +1,22 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "engine/autograd.h"
+#include "engine/engine.h"
 #include "engine/parameters.h"
 #include "train/recipe.h"
 
 namespace rebased {
 
-// AdamW over the trainable parameters of a store on a TorchEngine (arXiv:1711.05101; kernels/adamw.h). Parameters
-// without a gradient are left alone, decay included, as torch.optim.AdamW does.
+// AdamW over the trainable parameters of a store on an engine with autograd (arXiv:1711.05101; kernels/adamw.h).
+// Parameters without a gradient are left alone, decay included, as torch.optim.AdamW does.
 class AdamW {
  public:
-  AdamW(ParameterStore& parameters, const OptimizerRecipe& recipe);
+  // Tracks the parameters' values, which must be there.
+  AdamW(ParameterStore& parameters, Engine& engine, const OptimizerRecipe& recipe);
 
   void zero_grad();
   // 2-norm of all gradients together, in double.
@@ -26,18 +27,18 @@ class AdamW {
 
   // For checkpoints: tensors "m.NAME" and "v.NAME" of every trainable parameter.
   struct Slot {
-    std::string name;
-    torch::Tensor tensor, m, v;  // of one shape
+    Param* param;
+    Value m, v;  // of the parameter's shape
     bool decays;
-    double lr_scale;
   };
   std::vector<Slot>& slots() { return slots_; }
-  void set_steps(int64_t steps) { steps_ = steps; }
+  Value gradient(const Slot& slot) const { return autograd_.gradient(slot.param->value); }
+  // Goes on from a checkpoint: the parameters' values were replaced, and so many steps were done.
+  void restart(int64_t steps);
 
  private:
-  void update(Slot& slot, double lr, double grad_scale) const;
-
   OptimizerRecipe recipe_;
+  Autograd& autograd_;
   std::vector<Slot> slots_;
   int64_t steps_ = 0;
 };

@@ -139,7 +139,7 @@ struct Recipe {
     v("description", description, "a sentence for the report");
     v("seed", seed, "of initial weights, dropout and order");
     v("threads", threads, "0: every core", at_least(0));
-    v("device", device, "cpu, or a torch device such as cuda:0");
+    v("device", device, "cpu, or a device of libtorch such as cuda:0 or torch:cpu");
     v("precision", precision, "operands of matrix products with weights: f32, or rounded to bf16",
       one_of({"f32", "bf16"}));
     v("model", model, "the model");

@@ -1,12 +1,15 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <fstream>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "engine/tape/tape_engine.h"
 #include "train/schedule.h"
 
 namespace rebased {
@@ -18,15 +21,16 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-torch::Device device_of(const Recipe& recipe) {
-  try {
-    return torch::Device(recipe.device);
-  } catch (const c10::Error&) {
-    throw ConfigError("device: expected cpu or a torch device such as cuda:0, found {}", recipe.device);
-  }
+std::vector<float> host_copy(const Value& x) {
+  std::vector<float> numbers(static_cast<size_t>(x.shape().numel()));
+  x.engine().to_host(x, numbers.data(), DType::kF32);
+  return numbers;
 }
 
-Precision precision_of(const Recipe& recipe) { return recipe.precision == "bf16" ? Precision::kBF16 : Precision::kF32; }
+bool is_finite(const Value& x) {
+  const std::vector<float> numbers = host_copy(x);
+  return std::all_of(numbers.begin(), numbers.end(), [](float number) { return std::isfinite(number); });
+}
 
 std::unique_ptr<LanguageModel> build_model(const Recipe& recipe, Engine& engine) {
   auto model = std::make_unique<LanguageModel>(recipe.model);
@@ -36,20 +40,33 @@ std::unique_ptr<LanguageModel> build_model(const Recipe& recipe, Engine& engine)
 
 }  // namespace
 
+Precision precision_of(const Recipe& recipe) { return recipe.precision == "bf16" ? Precision::kBF16 : Precision::kF32; }
+
+void apply_threads(const Recipe& recipe) {
+  set_thread_count(recipe.threads > 0 ? static_cast<int>(recipe.threads) : thread_count());
+}
+
+std::unique_ptr<Engine> make_tape_engine(const Recipe& recipe) {
+  if (recipe.device != "cpu") throw ConfigError("device: expected cpu, found {}", recipe.device);
+  apply_threads(recipe);
+  return std::make_unique<TapeEngine>(precision_of(recipe));
+}
+
 int64_t micro_batch_rows(const Recipe& recipe, int64_t T) {
   const int64_t rows =
       recipe.train.micro_batch > 0 ? recipe.train.micro_batch : std::max<int64_t>(1, kTokensPerPass / T);
   return std::min(rows, recipe.train.batch_size);
 }
 
-Trainer::Trainer(const Recipe& recipe, std::optional<RunFolder> folder, const std::atomic<bool>& stop)
+Trainer::Trainer(const Recipe& recipe, std::unique_ptr<Engine> engine, std::optional<RunFolder> folder,
+                 const std::atomic<bool>& stop)
     : recipe_(recipe),
       folder_(std::move(folder)),
       stop_(stop),
-      engine_(torch::kFloat32, device_of(recipe), true, precision_of(recipe)),
+      engine_(std::move(engine)),
       data_(open_training_data(recipe)),
-      model_(build_model(recipe, engine_)),
-      optimizer_(model_->parameters(), recipe.optimizer) {
+      model_(build_model(recipe, *engine_)),
+      optimizer_(model_->parameters(), *engine_, recipe.optimizer) {
   state_.best = data_->has_accuracy() ? 0 : 1e30;
 }
 
@@ -69,7 +86,7 @@ double Trainer::epoch_of(int64_t step) const {
 int64_t Trainer::resume() {
   const auto entries = folder_->list_checkpoints();
   if (entries.empty()) return 0;
-  state_ = load_checkpoint(entries.front().path, *model_, optimizer_);
+  state_ = load_checkpoint(entries.front().path, *engine_, *model_, optimizer_);
   checkpointed_ = state_.step;
   return state_.step;
 }
@@ -100,11 +117,14 @@ double Trainer::accumulate(const Batch& batch, int64_t step) {
     const int64_t labelled = part.labelled();
     if (labelled == 0) continue;
     const Context ctx{.training = true, .dropout_key = mix64(step_key ^ static_cast<uint64_t>(begin))};
-    const Value tokens = engine_.from_host(part.tokens.data(), DType::kI64, Shape({part.B, part.T}), DType::kI64);
+    const Value tokens = engine_->from_host(part.tokens.data(), DType::kI64, Shape({part.B, part.T}), DType::kI64);
     const ModelLoss result = model_->loss(tokens, part.labels, ctx);
-    const torch::Tensor share = tensor_of(result.loss) * (static_cast<double>(labelled) / static_cast<double>(all));
-    share.backward();
-    loss += share.item<double>();
+    const double share = static_cast<double>(labelled) / static_cast<double>(all);
+    const Value weight = engine_->full(Shape{}, engine_->compute_dtype(), share);
+    engine_->autograd()->backward({&result.loss, 1}, {&weight, 1});
+    double own = 0;
+    engine_->to_host(result.loss, &own, DType::kF64);
+    loss += share * own;
   }
   return loss;
 }
@@ -134,17 +154,22 @@ void Trainer::log_step(int64_t step, double loss, double norm) {
 void Trainer::log_statistics(int64_t step) {
   Json values = Json::object();
   for (const AdamW::Slot& slot : optimizer_.slots()) {
-    const torch::Tensor flat = slot.tensor.detach().to(torch::kCPU, torch::kFloat32).contiguous().view(-1);
-    events_->histogram("parameters/" + slot.name, step, {flat.data_ptr<float>(), static_cast<size_t>(flat.numel())});
-    values["mean." + slot.name] = flat.mean().item<double>();
-    values["std." + slot.name] = flat.std(false).item<double>();
+    const std::vector<float> numbers = host_copy(slot.param->value);
+    const std::string& name = slot.param->spec.name;
+    events_->histogram("parameters/" + name, step, numbers);
+    const auto count = static_cast<double>(numbers.size());
+    const double mean = std::accumulate(numbers.begin(), numbers.end(), 0.0) / count;
+    double squares = 0;
+    for (float x : numbers) squares += (x - mean) * (x - mean);
+    values["mean." + name] = mean;
+    values["std." + name] = std::sqrt(squares / count);
   }
   metrics_->write(step, epoch_of(step), values);
 }
 
 bool Trainer::evaluate(Progress& progress) {
-  torch::NoGradGuard no_grad;
-  const Evaluation found = data_->evaluate(*model_, engine_);
+  const RecordingOff off(engine_->autograd());
+  const Evaluation found = data_->evaluate(*model_, *engine_);
   const bool accuracy = data_->has_accuracy();
   state_.last = accuracy ? found.accuracy : found.bits_per_byte;
   const bool better = accuracy ? state_.last > state_.best : state_.last < state_.best;
@@ -205,12 +230,12 @@ TrainEnd Trainer::run(Progress& progress) {
 void Trainer::stop_for_non_finite(int64_t step, double loss, double norm) {
   std::string culprit = "none of the parameters or gradients";
   for (const AdamW::Slot& slot : optimizer_.slots()) {
-    if (!slot.tensor.isfinite().all().item<bool>()) {
-      culprit = "parameter " + slot.name;
+    if (!is_finite(slot.param->value)) {
+      culprit = "parameter " + slot.param->spec.name;
       break;
     }
-    if (slot.tensor.grad().defined() && !slot.tensor.grad().isfinite().all().item<bool>()) {
-      culprit = "the gradient of " + slot.name;
+    if (const Value gradient = optimizer_.gradient(slot); gradient && !is_finite(gradient)) {
+      culprit = "the gradient of " + slot.param->spec.name;
       break;
     }
   }

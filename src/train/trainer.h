@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/torch/torch_engine.h"
+#include "engine/engine.h"
 #include "nn/language_model.h"
 #include "record/metrics.h"
 #include "record/progress.h"
@@ -25,9 +25,11 @@ enum class TrainEnd { kFinished, kInterrupted };
 // bits as one that was not: batches and dropout are functions of (recipe, step).
 class Trainer {
  public:
+  // engine: has autograd; the model's values lie there.
   // folder: where run() keeps records and checkpoints; none when run() is never called.
   // stop: becomes true when the user asks to end (Ctrl-C); the step in hand is finished and saved.
-  Trainer(const Recipe& recipe, std::optional<RunFolder> folder, const std::atomic<bool>& stop);
+  Trainer(const Recipe& recipe, std::unique_ptr<Engine> engine, std::optional<RunFolder> folder,
+          const std::atomic<bool>& stop);
 
   // Continues from the newest complete checkpoint; returns its step, 0 when there is none.
   int64_t resume();
@@ -38,7 +40,7 @@ class Trainer {
 
   LanguageModel& model() { return *model_; }
   TrainingData& data() { return *data_; }
-  Engine& engine() { return engine_; }
+  Engine& engine() { return *engine_; }
   const TrainerState& state() const { return state_; }
   int64_t total_steps() const;
 
@@ -63,7 +65,7 @@ class Trainer {
   Recipe recipe_;
   std::optional<RunFolder> folder_;
   const std::atomic<bool>& stop_;
-  TorchEngine engine_;
+  std::unique_ptr<Engine> engine_;  // outlives every value
   std::unique_ptr<TrainingData> data_;
   std::unique_ptr<LanguageModel> model_;
   AdamW optimizer_;
@@ -72,6 +74,12 @@ class Trainer {
   std::optional<MetricsWriter> metrics_;
   std::optional<EventWriter> events_;
 };
+
+// The engine of this program's own kernels, with what the recipe asks of it, and every thread that it asks for. Throws
+// ConfigError where its device is not "cpu".
+std::unique_ptr<Engine> make_tape_engine(const Recipe& recipe);
+Precision precision_of(const Recipe& recipe);
+void apply_threads(const Recipe& recipe);  // the recipe's, or every core
 
 // Rows of one pass when the recipe leaves it open: about kTokensPerPass tokens, which keeps activations near the cache.
 int64_t micro_batch_rows(const Recipe& recipe, int64_t T);

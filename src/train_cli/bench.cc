@@ -2,7 +2,6 @@
 
 #include <vector>
 
-#include "base/threads.h"
 #include "bench/limits.h"
 #include "bench/report.h"
 #include "bench/scaling.h"
@@ -20,19 +19,10 @@ struct BenchFlags {
   bool json = false, scaling = false;
 };
 
-// A product of 1024^3 of the recipe's precision, as work to be timed; bfloat16 where the processor multiplies it faster
-// than float32.
-std::function<void()> product_probe(const Recipe& recipe) {
-  if (recipe.precision != "bf16" || !mixed_precision::multiplies_natively(torch::kCPU)) return GemmProbe();
-  const torch::Tensor a = torch::randn({1024, 1024}).to(torch::kBFloat16), b = torch::randn_like(a);
-  return [a, b] { torch::mm(a, b); };
-}
-
-int bench(const BenchFlags& flags) {
+int bench(const BenchFlags& flags, MakeEngine make_engine) {
   const Recipe recipe = load_recipe(flags.path, flags.set);
-  apply_threads(recipe);
   const std::atomic<bool> stop{false};
-  Trainer trainer(recipe, std::nullopt, stop);
+  Trainer trainer(recipe, make_engine(recipe), std::nullopt, stop);
   int64_t step = 0, forward = 0;  // forward: operations of a step's products with weights
   auto train = [&] {
     trainer.zero_grad();
@@ -43,7 +33,7 @@ int bench(const BenchFlags& flags) {
     ++step;
   };
   const TimesBesideProducts times =
-      time_beside_products(train, product_probe(recipe), {.rounds = flags.rounds, .scaling = flags.scaling});
+      time_beside_products(train, GemmProbe(), {.rounds = flags.rounds, .scaling = flags.scaling});
   const Batch batch = trainer.data().batch(0);
   const double seconds = times.work.median, rate = GemmProbe::operations() / times.gemm.median;
   const double operations = 3.0 * static_cast<double>(forward);  // the gradient takes two products for each
@@ -79,7 +69,7 @@ int bench(const BenchFlags& flags) {
 
 }  // namespace
 
-void add_bench_command(CLI::App& app, std::function<int()>& run) {
+void add_bench_command(CLI::App& app, std::function<int()>& run, MakeEngine make_engine) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* command =
       app.add_subcommand("bench", "Time training steps of a recipe beside the rate of matrix products of this machine");
@@ -92,7 +82,7 @@ void add_bench_command(CLI::App& app, std::function<int()>& run) {
                     "time everything on one thread too: how many times faster all of them are");
   command->add_flag("--json", flags->json, "JSON instead of a table");
   command->footer("Example:\n  rebased bench train recipes/demo/rebased.toml --rounds 3");
-  command->callback([flags, &run] { run = [flags] { return bench(*flags); }; });
+  command->callback([flags, &run, make_engine] { run = [flags, make_engine] { return bench(*flags, make_engine); }; });
 }
 
 }  // namespace rebased

@@ -2,8 +2,6 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
-#include <torch/version.h>
 
 #include <csignal>
 #include <ctime>
@@ -26,9 +24,10 @@ extern "C" void on_interrupt(int signal) {
   g_stop = true;
 }
 
-Environment environment_of_run() {
+Environment environment_of(const Engine& engine) {
   Environment environment = collect_environment();
-  environment.libraries.push_back({"libtorch", TORCH_VERSION});
+  const auto [name, version] = engine.library();
+  if (!name.empty()) environment.libraries.push_back({name, version});
   return environment;
 }
 
@@ -38,7 +37,7 @@ int64_t tokens_of(const Recipe& recipe, Trainer& trainer) {
 
 // Bytes of the state that a model really holds after the tokens of one example.
 int64_t measured_state_bytes(const Recipe& recipe, Trainer& trainer) {
-  torch::NoGradGuard no_grad;
+  const RecordingOff off(trainer.engine().autograd());
   ModelState state = trainer.model().initial_state(trainer.engine(), 1);
   const std::vector<int64_t> tokens(static_cast<size_t>(tokens_of(recipe, trainer)), 0);
   const Value ids = trainer.engine().from_host(tokens.data(), DType::kI64,
@@ -47,7 +46,7 @@ int64_t measured_state_bytes(const Recipe& recipe, Trainer& trainer) {
   return state.bytes();
 }
 
-ReportRun report_of(const Recipe& recipe, const RunFolder& folder, const Trainer& trainer, const RunOutcome& outcome,
+ReportRun report_of(const Recipe& recipe, const RunFolder& folder, Trainer& trainer, const RunOutcome& outcome,
                     const std::string& data) {
   ReportRun run;
   run.name = recipe.name;
@@ -61,7 +60,7 @@ ReportRun report_of(const Recipe& recipe, const RunFolder& folder, const Trainer
                {"steps", fmt::format("{} of {}", outcome.steps, trainer.total_steps())}};
   if (outcome.baseline > 0)
     run.facts.push_back({"order-2 byte n-gram", fmt::format("{:.4f} bits per byte", outcome.baseline)});
-  run.environment = environment_of_run();
+  run.environment = environment_of(trainer.engine());
   run.metrics = read_metrics(folder.metrics());
   return run;
 }
@@ -89,18 +88,12 @@ void remember_command_line(int argc, char** argv) {
 
 const std::string& command_line() { return g_command_line; }
 
-void apply_threads(const Recipe& recipe) {
-  set_thread_count(recipe.threads > 0 ? static_cast<int>(recipe.threads) : thread_count());
-  torch::set_num_threads(thread_count());
-}
-
-RunOutcome train_run(const Recipe& recipe, const RunFolder& folder, bool resume) {
-  apply_threads(recipe);
+RunOutcome train_run(const Recipe& recipe, std::unique_ptr<Engine> engine, const RunFolder& folder, bool resume) {
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
   folder.remove_leftovers();
-  write_file_atomic(folder.environment().string(), options_to_json(environment_of_run()).dump(2));
-  Trainer trainer(recipe, folder, g_stop);
+  write_file_atomic(folder.environment().string(), options_to_json(environment_of(*engine)).dump(2));
+  Trainer trainer(recipe, std::move(engine), folder, g_stop);
   Progress progress;
   const std::string data = trainer.data().summary();
   trainer.say(progress, fmt::format("{}: {}", recipe.name, data));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,12 +26,9 @@ struct RunOutcome {
 };
 
 // Trains in the folder; with `resume` from its newest checkpoint, and not at all when the run has finished already.
-RunOutcome train_run(const Recipe& recipe, const RunFolder& folder, bool resume);
+RunOutcome train_run(const Recipe& recipe, std::unique_ptr<Engine> engine, const RunFolder& folder, bool resume);
 
 // One row a run: accuracy or bits per byte, parameters, state, speed, time.
 Table outcome_table(const std::vector<RunOutcome>& outcomes);
-
-// Threads of base, BLAS and torch: the recipe's, or every core.
-void apply_threads(const Recipe& recipe);
 
 }  // namespace rebased

@@ -51,21 +51,22 @@ std::vector<Point> crossed(const std::vector<Point>& points, const std::string& 
 }
 
 // A finished run of the same recipe is kept, an unfinished one goes on, anything else is refused.
-RunOutcome run_point(Recipe recipe, const fs::path& root) {
+RunOutcome run_point(const Recipe& recipe, const fs::path& root, MakeEngine make_engine) {
   const std::string resolved = to_toml(options_to_json(recipe));
+  std::unique_ptr<Engine> engine = make_engine(recipe);
   if (!RunFolder::is_run(root)) {
     const RunFolder folder = RunFolder::create(root);
     write_file_atomic(folder.recipe().string(), resolved);
-    return train_run(recipe, folder, false);
+    return train_run(recipe, std::move(engine), folder, false);
   }
   const RunFolder folder = RunFolder::open(root);
   if (read_file(folder.recipe().string()) != resolved) {
     throw ConfigError("{} holds a run of another recipe; choose another --out or remove it", root.string());
   }
-  return train_run(recipe, folder, true);
+  return train_run(recipe, std::move(engine), folder, true);
 }
 
-int sweep(const SweepFlags& flags) {
+int sweep(const SweepFlags& flags, MakeEngine make_engine) {
   std::vector<Point> points{Point{}};
   for (const std::string& grid : flags.grids) points = crossed(points, grid);
   std::vector<RunOutcome> outcomes;
@@ -75,7 +76,7 @@ int sweep(const SweepFlags& flags) {
       assignments.insert(assignments.end(), point.assignments.begin(), point.assignments.end());
       Recipe recipe = load_recipe(path, assignments);
       recipe.name += point.suffix;
-      outcomes.push_back(run_point(recipe, fs::path(flags.out) / recipe.name));
+      outcomes.push_back(run_point(recipe, fs::path(flags.out) / recipe.name, make_engine));
       if (!outcomes.back().finished) {
         log_warning("stopped; the same command goes on where it was");
         return 1;
@@ -94,7 +95,7 @@ int sweep(const SweepFlags& flags) {
 
 }  // namespace
 
-void add_sweep_command(CLI::App& app, std::function<int()>& run) {
+void add_sweep_command(CLI::App& app, std::function<int()>& run, MakeEngine make_engine) {
   auto flags = std::make_shared<SweepFlags>();
   CLI::App* command =
       app.add_subcommand("sweep", "Train several recipes, or one over a grid, into one table and report");
@@ -108,7 +109,7 @@ void add_sweep_command(CLI::App& app, std::function<int()>& run) {
   command->add_option("--title", flags->title, "title of the report; default: the folder's name");
   command->footer(
       "Example:\n  rebased sweep recipes/demo/rebased.toml --grid optimizer.lr=[0.003,0.01] --out runs/demo-lr");
-  command->callback([flags, &run] { run = [flags] { return sweep(*flags); }; });
+  command->callback([flags, &run, make_engine] { run = [flags, make_engine] { return sweep(*flags, make_engine); }; });
 }
 
 }  // namespace rebased

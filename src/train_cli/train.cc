@@ -26,8 +26,8 @@ RunFolder folder_for(const TrainFlags& flags, const Recipe& recipe) {
 }
 
 // Runs, reports, and says where everything is. Exit code 0 when finished, 1 when interrupted.
-int run_and_report(const Recipe& recipe, const RunFolder& folder, bool resume) {
-  const RunOutcome outcome = train_run(recipe, folder, resume);
+int run_and_report(const Recipe& recipe, std::unique_ptr<Engine> engine, const RunFolder& folder, bool resume) {
+  const RunOutcome outcome = train_run(recipe, std::move(engine), folder, resume);
   if (!outcome.finished) {
     log_warning("stopped after step {}; go on with: rebased train {} --resume", outcome.steps, folder.root().string());
     return 1;
@@ -38,27 +38,29 @@ int run_and_report(const Recipe& recipe, const RunFolder& folder, bool resume) {
   return 0;
 }
 
-int resume_run(const TrainFlags& flags) {
+int resume_run(const TrainFlags& flags, MakeEngine make_engine) {
   const std::string root = flags.out.empty() ? flags.target : flags.out;
   if (!flags.set.empty()) throw UsageError("--set cannot take effect with --resume: a run goes on with its own recipe");
   const RunFolder folder = RunFolder::open(root);
-  return run_and_report(load_recipe(folder.recipe().string(), {}), folder, true);
+  const Recipe recipe = load_recipe(folder.recipe().string(), {});
+  return run_and_report(recipe, make_engine(recipe), folder, true);
 }
 
-int train(const TrainFlags& flags) {
-  if (flags.resume) return resume_run(flags);
+int train(const TrainFlags& flags, MakeEngine make_engine) {
+  if (flags.resume) return resume_run(flags, make_engine);
   if (fs::is_directory(flags.target)) {
     throw UsageError("{} is a folder; to go on with the run in it, add --resume", flags.target);
   }
   const Recipe recipe = load_recipe(flags.target, flags.set);
+  std::unique_ptr<Engine> engine = make_engine(recipe);
   const RunFolder folder = folder_for(flags, recipe);
   write_file_atomic(folder.recipe().string(), to_toml(options_to_json(recipe)));
-  return run_and_report(recipe, folder, false);
+  return run_and_report(recipe, std::move(engine), folder, false);
 }
 
 }  // namespace
 
-void add_train_command(CLI::App& app, std::function<int()>& run) {
+void add_train_command(CLI::App& app, std::function<int()>& run, MakeEngine make_engine) {
   auto flags = std::make_shared<TrainFlags>();
   CLI::App* command = app.add_subcommand("train", "Train a model from a recipe");
   command->add_option("RECIPE", flags->target, "a recipe (TOML), or a run folder with --resume")->required();
@@ -69,7 +71,7 @@ void add_train_command(CLI::App& app, std::function<int()>& run) {
   command->footer(
       "Ctrl-C saves and says how to go on.\n\nExample:\n  rebased train recipes/demo/rebased.toml --set "
       "optimizer.lr=0.003");
-  command->callback([flags, &run] { run = [flags] { return train(*flags); }; });
+  command->callback([flags, &run, make_engine] { run = [flags, make_engine] { return train(*flags, make_engine); }; });
 }
 
 }  // namespace rebased

@@ -53,11 +53,10 @@ void print_for_people(const ValidateFlags& flags, const Recipe& recipe, Trainer&
   fmt::print("memory      {:.0f} MB at {} rows a pass\n", peak_megabytes(), micro_batch_rows(recipe, tokens));
 }
 
-int validate(const ValidateFlags& flags) {
+int validate(const ValidateFlags& flags, MakeEngine make_engine) {
   const Recipe recipe = load_recipe(flags.path, flags.set);
-  apply_threads(recipe);
   const std::atomic<bool> stop{false};
-  Trainer trainer(recipe, std::nullopt, stop);
+  Trainer trainer(recipe, make_engine(recipe), std::nullopt, stop);
   const StepTimes times = time_steps(trainer, recipe, flags.steps);
   if (!flags.json) {
     print_for_people(flags, recipe, trainer, times);
@@ -75,7 +74,7 @@ int validate(const ValidateFlags& flags) {
 
 }  // namespace
 
-void add_validate_command(CLI::App& app, std::function<int()>& run) {
+void add_validate_command(CLI::App& app, std::function<int()>& run, MakeEngine make_engine) {
   auto flags = std::make_shared<ValidateFlags>();
   CLI::App* command = app.add_subcommand(
       "validate", "Check a recipe: build everything, time a few steps, estimate the time and memory of the whole");
@@ -86,7 +85,8 @@ void add_validate_command(CLI::App& app, std::function<int()>& run) {
       ->capture_default_str();
   command->add_flag("--json", flags->json, "one line of JSON instead, as bench/peers/run.py reads it");
   command->footer("Example:\n  rebased validate recipes/demo/rebased.toml");
-  command->callback([flags, &run] { run = [flags] { return validate(*flags); }; });
+  command->callback(
+      [flags, &run, make_engine] { run = [flags, make_engine] { return validate(*flags, make_engine); }; });
 }
 
 }  // namespace rebased

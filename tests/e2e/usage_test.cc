@@ -133,7 +133,7 @@ TEST_F(Usage, TrainingIsHandedToItsOwnCommand) {
   const CommandResult absent = shell("PATH=/usr/bin other/rebased train recipe.toml");
   EXPECT_EQ(absent.status, 1);
   EXPECT_THAT(absent.err,
-              HasSubstr("rebased: rebased-train, which does the training, is neither beside rebased nor in PATH"));
+              HasSubstr("rebased: rebased-train, which does the training, is neither beside this program nor in PATH"));
 }
 
 TEST_F(Usage, ListsAreTextOrJson) {
