@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "kernels/adamw.h"
+#include "kernels/bf16_product.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dense.h"
 #include "kernels/short_conv.h"
@@ -43,6 +44,38 @@ void Sgemm1024(benchmark::State& state) {
   set_flops(state, 2.0 * 1024 * 1024 * 1024);
 }
 BENCHMARK(Sgemm1024)->UseRealTime();
+
+// The three products of a linear layer: y = x w^T, dx = dy w, dw = dy^T x; by BLAS in float32, and of rounded numbers.
+void Bf16Product(benchmark::State& state) {
+  const int64_t M = state.range(0), N = state.range(1), K = state.range(2), form = state.range(3);
+  const bool blas = state.range(4) != 0;
+  const std::vector<float> a = random_floats(M * K), b = random_floats(N * K);
+  std::vector<float> c(static_cast<size_t>(M * N));
+  Bf16ProductArgs args{.M = M, .N = N, .K = K, .a = a.data(), .a_turned = form == 2, .b = b.data()};
+  args.b_turned = form == 0;
+  args.c = c.data();
+  args.ldc = N;
+  std::vector<float> scratch(static_cast<size_t>(cpu::bf16_product_scratch(args)));
+  args.scratch = scratch.data();
+  const int m = static_cast<int>(M), n = static_cast<int>(N), k = static_cast<int>(K);
+  for (auto _ : state) {
+    if (blas) {
+      cblas_sgemm(CblasRowMajor, args.a_turned ? CblasTrans : CblasNoTrans, args.b_turned ? CblasTrans : CblasNoTrans,
+                  m, n, k, 1, a.data(), args.a_turned ? m : k, b.data(), args.b_turned ? k : n, 0, c.data(), n);
+    } else {
+      cpu::bf16_product(args);
+    }
+  }
+  set_flops(state, 2.0 * static_cast<double>(M * N * K));
+}
+BENCHMARK(Bf16Product)
+    ->ArgNames({"M", "N", "K", "form", "blas"})
+    ->ArgsProduct({{1024}, {1024}, {1024}, {0, 1, 2}, {0, 1}})
+    ->ArgsProduct({{4096}, {512}, {1536}, {0, 1}, {0, 1}})
+    ->ArgsProduct({{4096}, {16384}, {512}, {0}, {0, 1}})
+    ->ArgsProduct({{512, 1536}, {512}, {4096}, {2}, {0, 1}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 
 void Copy64MiB(benchmark::State& state) {
   const std::vector<float> a = random_floats(1 << 24);

@@ -105,6 +105,15 @@ HWY_INLINE void sums_of_lanes(D d, hn::Vec<D> a, hn::Vec<D> b, hn::Vec<D> c, hn:
 }
 #endif
 
+// The nearest bfloat16 numbers as the upper halves of lanes, zeros below; ties go to even, NaN stays NaN.
+HWY_INLINE Vec nearest_bf16(Vec v) {
+  const hn::Rebind<uint32_t, Tag> d;
+  const auto bits = hn::BitCast(d, v), odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d, 1));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(d, 0x7fff))), quiet = hn::Or(bits, hn::Set(d, 0x400000));
+  const auto nearest = hn::IfThenElse(hn::RebindMask(d, hn::IsNaN(v)), quiet, rounded);
+  return hn::BitCast(Tag(), hn::And(nearest, hn::Set(d, 0xffff0000)));
+}
+
 HWY_INLINE float max_lanes(Vec v) { return hn::GetLane(hn::MaxOfLanes(Tag(), v)); }
 
 inline constexpr float kExpShift = 12582912.0f + 127.0f;  // 1.5 2^23: a sum with it is a whole number

@@ -48,12 +48,7 @@ HWY_INLINE Range range_of(const float* w, int64_t n) {
 void pack_row_bf16(int64_t I, const float* w, uint16_t* q) {
   const hn::Rebind<uint32_t, Tag> du;
   for_each_vector(I, [&](int64_t i, auto at) HWY_ATTR {
-    const Vec v = at.load(w + i);
-    const auto bits = hn::BitCast(du, v), upper = hn::ShiftRight<16>(bits);
-    const auto odd = hn::And(upper, hn::Set(du, 1));
-    const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fff))));
-    const auto quiet = hn::Or(upper, hn::Set(du, 0x40));  // NaN stays NaN
-    const auto bf16 = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
+    const auto bf16 = hn::ShiftRight<16>(hn::BitCast(du, nearest_bf16(at.load(w + i))));
     using Numbers = hn::Rebind<uint16_t, Tag>;
     store_numbers<Numbers>(hn::DemoteTo(Numbers(), hn::BitCast(IntTag(), bf16)), q + i, I - i);
   });
