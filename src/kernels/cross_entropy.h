@@ -17,6 +17,7 @@ struct CrossEntropyArgs {
   Real* nll = nullptr;              // [N]
   int64_t* best = nullptr;          // [N] or null
   double grad_scale = 1;
+  bool bf16 = false;        // round the operands of all three products, as bf16_product.h does; sums are float32
   Real* d_x = nullptr;      // [N, C], overwritten; null together with d_e for evaluation
   Real* d_e = nullptr;      // [V, C], overwritten
   Real* scratch = nullptr;  // cross_entropy_scratch(args) elements

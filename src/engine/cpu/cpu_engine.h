@@ -91,7 +91,7 @@ class CpuEngine : public Engine {
   Value run_softmax(const Value& q, const Value& k, const Value& v, const AttentionOptions& options, float* lse);
   Value wide_quadratic(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
                        LinearState* state);
-  CrossEntropy head(const Value& x, const Value& e, std::span<const int64_t> labels, float* d_x, float* d_e);
+  CrossEntropy head(const Value& x, const Value& e, std::span<const int64_t> labels, float* d_x, float* d_e, bool bf16);
 
  private:
   Value unpacked(const Value& x);

@@ -363,7 +363,8 @@ Value CpuEngine::unpacked(const Value& x) {
   return y;
 }
 
-CrossEntropy CpuEngine::head(const Value& x, const Value& e, std::span<const int64_t> labels, float* d_x, float* d_e) {
+CrossEntropy CpuEngine::head(const Value& x, const Value& e, std::span<const int64_t> labels, float* d_x, float* d_e,
+                             bool bf16) {
   CrossEntropy result;
   result.nll.resize(labels.size());
   result.best.resize(labels.size());
@@ -373,6 +374,7 @@ CrossEntropy CpuEngine::head(const Value& x, const Value& e, std::span<const int
   args.labels = labels.data();
   args.nll = result.nll.data();
   args.best = result.best.data();
+  args.bf16 = bf16;
   args.grad_scale = 1.0 / static_cast<double>(labels.size());
   args.d_x = d_x;
   args.d_e = d_e;
@@ -386,7 +388,7 @@ CrossEntropy CpuEngine::head(const Value& x, const Value& e, std::span<const int
 }
 
 CrossEntropy CpuEngine::cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) {
-  return head(x, unpacked(e), labels, nullptr, nullptr);
+  return head(x, unpacked(e), labels, nullptr, nullptr, false);
 }
 
 }  // namespace rebased

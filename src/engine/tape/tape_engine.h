@@ -6,6 +6,7 @@
 #include "engine/autograd.h"
 #include "engine/cpu/cpu_engine.h"
 #include "engine/tape/tape.h"
+#include "kernels/bf16_product.h"
 
 namespace rebased {
 
@@ -91,6 +92,8 @@ class TapeEngine : public CpuEngine, public Autograd {
   SumAndNorm add_norm(const Value& a, const Value& b, const Value& gain, const Value& shift, const Norm& norm);
   Value norm_of(const Value& x, const Value& gain, const Value& shift, const Norm& norm);
   Value product(const Value& x, const Value& w, const Value& bias);
+  Value rounded_product(const Value& x, const Value& w, const Value& bias);
+  void multiply(kernels::Bf16ProductArgs args);
 
   struct Quadratic;
   struct Plain;
@@ -103,6 +106,7 @@ class TapeEngine : public CpuEngine, public Autograd {
                  int first);
   void give_rows(Slopes& slopes, std::span<const int64_t> taken, const Shape& shape, int input);
   void give_product(Slopes& slopes, const Value& x, const Value& w);
+  void give_rounded_product(Slopes& slopes, const Value& x, const Value& w);
 
   Precision products_;
   bool recording_ = true;

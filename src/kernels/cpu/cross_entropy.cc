@@ -9,10 +9,12 @@ namespace {
 
 constexpr int64_t kWidestTiles = 192;  // measured: from here on BLAS is as fast
 
+bool by_tiles(const CrossEntropyArgs<float>& args) { return !args.bf16 && args.C <= kWidestTiles; }
+
 }  // namespace
 
 int64_t cross_entropy_scratch(const CrossEntropyArgs<float>& args) noexcept {
-  return args.C <= kWidestTiles ? cross_entropy_tiles_scratch(args) : cross_entropy_blas_scratch(args);
+  return by_tiles(args) ? cross_entropy_tiles_scratch(args) : cross_entropy_blocks_scratch(args);
 }
 
 void cross_entropy(const CrossEntropyArgs<float>& args) noexcept {
@@ -20,10 +22,10 @@ void cross_entropy(const CrossEntropyArgs<float>& args) noexcept {
     if (args.d_e) std::fill_n(args.d_e, args.V * args.C, 0.0f);
     return;
   }
-  if (args.C <= kWidestTiles) {
+  if (by_tiles(args)) {
     cross_entropy_tiles(args);
   } else {
-    cross_entropy_blas(args);
+    cross_entropy_blocks(args);
   }
 }
 

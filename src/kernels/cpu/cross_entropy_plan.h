@@ -11,8 +11,8 @@ namespace rebased::kernels::cpu {
 int64_t cross_entropy_tiles_scratch(const CrossEntropyArgs<float>& args) noexcept;
 void cross_entropy_tiles(const CrossEntropyArgs<float>& args) noexcept;
 
-// Wide heads: logits of a block of rows by BLAS.
-int64_t cross_entropy_blas_scratch(const CrossEntropyArgs<float>& args) noexcept;
-void cross_entropy_blas(const CrossEntropyArgs<float>& args) noexcept;
+// Wide heads: logits of a block of rows, by BLAS or, of rounded operands, by bf16_product.
+int64_t cross_entropy_blocks_scratch(const CrossEntropyArgs<float>& args) noexcept;
+void cross_entropy_blocks(const CrossEntropyArgs<float>& args) noexcept;
 
 }  // namespace rebased::kernels::cpu

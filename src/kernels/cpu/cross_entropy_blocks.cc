@@ -6,10 +6,12 @@
 #include <limits>
 
 #include "base/threads.h"
+#include "kernels/bf16_product.h"
 #include "kernels/cpu/cross_entropy_plan.h"
+#include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/cross_entropy_blas.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/cross_entropy_blocks.cc"
 #include "hwy/foreach_target.h"  // before the others
 
 #include "hwy/highway.h"
@@ -79,27 +81,81 @@ int64_t block_rows(const CrossEntropyArgs<float>& args) {
   return std::min(args.N, std::clamp<int64_t>((int64_t{1} << 23) / std::max<int64_t>(1, args.V), 64, 1024));
 }
 
-void sgemm(CBLAS_TRANSPOSE left, CBLAS_TRANSPOSE right, int64_t M, int64_t N, int64_t K, const float* a, int64_t lda,
-           const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
-  cblas_sgemm(CblasRowMajor, left, right, static_cast<int>(M), static_cast<int>(N), static_cast<int>(K), 1.0f, a,
-              static_cast<int>(lda), b, static_cast<int>(ldb), beta, c, static_cast<int>(ldc));
+// c [M, N] = op(a) op(b), or that added to c; dense but for a, whose rows are op(a)'s where it is not turned.
+struct Product {
+  int64_t M, N, K;
+  const float* a;
+  bool a_turned;
+  const float* b;
+  bool b_turned;
+  float* c;
+  bool accumulate = false;
+};
+
+Bf16ProductArgs rounded(const Product& p, float* scratch) {
+  return {.M = p.M,
+          .N = p.N,
+          .K = p.K,
+          .a = p.a,
+          .a_turned = p.a_turned,
+          .b = p.b,
+          .b_turned = p.b_turned,
+          .c = p.c,
+          .ldc = p.N,
+          .accumulate = p.accumulate,
+          .scratch = scratch};
+}
+
+void multiply(const Product& p, bool bf16, float* scratch) {
+  if (bf16) return bf16_product(rounded(p, scratch));
+  const auto M = static_cast<int>(p.M), N = static_cast<int>(p.N), K = static_cast<int>(p.K);
+  cblas_sgemm(CblasRowMajor, p.a_turned ? CblasTrans : CblasNoTrans, p.b_turned ? CblasTrans : CblasNoTrans, M, N, K, 1,
+              p.a, p.a_turned ? M : K, p.b, p.b_turned ? K : N, p.accumulate ? 1.0f : 0.0f, p.c, N);
+}
+
+// The three products of a block of rows.
+struct Products {
+  Product logits, d_x, d_e;
+};
+
+Products products_of(const CrossEntropyArgs<float>& a, int64_t first, int64_t rows, float* logits) {
+  const float* x = a.x + first * a.C;
+  float* d_x = a.d_x ? a.d_x + first * a.C : nullptr;
+  return {{rows, a.V, a.C, x, false, a.e, true, logits},
+          {rows, a.C, a.V, logits, false, a.e, false, d_x},
+          {a.V, a.C, rows, logits, true, x, false, a.d_e, first > 0}};
+}
+
+int64_t logit_floats(const CrossEntropyArgs<float>& args) {
+  return Scratch::kAlign + round_up(block_rows(args) * args.V, Scratch::kAlign);
 }
 
 }  // namespace
 
-int64_t cross_entropy_blas_scratch(const CrossEntropyArgs<float>& args) noexcept { return block_rows(args) * args.V; }
+int64_t cross_entropy_blocks_scratch(const CrossEntropyArgs<float>& args) noexcept {
+  int64_t most = 0;
+  if (args.bf16) {
+    const Products all = products_of(args, 0, block_rows(args), nullptr);
+    for (const Product& p : {all.logits, all.d_x, all.d_e}) {
+      most = std::max(most, bf16_product_scratch(rounded(p, nullptr)));
+    }
+  }
+  return logit_floats(args) + most;
+}
 
-void cross_entropy_blas(const CrossEntropyArgs<float>& a) noexcept {
+void cross_entropy_blocks(const CrossEntropyArgs<float>& a) noexcept {
   const int64_t block = block_rows(a);
+  Scratch memory(a.scratch);
+  float *logits = memory.take(block * a.V), *scratch = memory.take(0);
   for (int64_t first = 0; first < a.N; first += block) {
     const int64_t rows = std::min(block, a.N - first);
-    const float* x = a.x + first * a.C;
-    sgemm(CblasNoTrans, CblasTrans, rows, a.V, a.C, x, a.C, a.e, a.C, 0, a.scratch, a.V);
-    auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(loss_rows)(a, first, a.scratch, begin, end); };
+    const Products products = products_of(a, first, rows, logits);
+    multiply(products.logits, a.bf16, scratch);
+    auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(loss_rows)(a, first, logits, begin, end); };
     parallel_for(rows, std::max<int64_t>(1, 8192 / a.V), std::ref(body));
     if (!a.d_x) continue;
-    sgemm(CblasNoTrans, CblasNoTrans, rows, a.C, a.V, a.scratch, a.V, a.e, a.C, 0, a.d_x + first * a.C, a.C);
-    sgemm(CblasTrans, CblasNoTrans, a.V, a.C, rows, a.scratch, a.V, x, a.C, first == 0 ? 0.0f : 1.0f, a.d_e, a.C);
+    multiply(products.d_x, a.bf16, scratch);
+    multiply(products.d_e, a.bf16, scratch);
   }
 }
 
