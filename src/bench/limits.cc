@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "bench/floats.h"
 #include "bench/scaling.h"
+#include "kernels/bf16_product.h"
 #include "kernels/packed_linear.h"
 
 namespace rebased {
@@ -59,6 +60,24 @@ void GemmProbe::operator()() const {
               buffers_->b.data(), kGemm, 0, buffers_->c.data(), kGemm);
 }
 
+struct Bf16Probe::Buffers {
+  Floats a = normal_floats(kGemm * kGemm, 1), b = normal_floats(kGemm * kGemm, 2), c = Floats(kGemm * kGemm), scratch;
+  kernels::Bf16ProductArgs args() {
+    return {.M = kGemm, .N = kGemm, .K = kGemm, .a = a.data(), .b = b.data(), .c = c.data(), .ldc = kGemm};
+  }
+};
+
+Bf16Probe::Bf16Probe() : buffers_(std::make_shared<Buffers>()) {
+  const auto floats = [&] { return kernels::cpu::bf16_product_scratch(buffers_->args()); };
+  buffers_->scratch.resize(static_cast<size_t>(most_over_threads(floats)));
+}
+
+void Bf16Probe::operator()() const {
+  kernels::Bf16ProductArgs args = buffers_->args();
+  args.scratch = buffers_->scratch.data();
+  kernels::cpu::bf16_product(args);
+}
+
 struct ReadProbe::Buffer {
   Floats data = Floats(static_cast<size_t>(kReadFloats), 1.0f);
   std::vector<float> sums = std::vector<float>(static_cast<size_t>(kReadFloats / kReadBlock));
@@ -87,6 +106,7 @@ std::vector<MachineLimit> measure_limits(const TimingOptions& options) {
   };
   const double operations = GemmProbe::operations();
   const Probe probes[] = {{{"gemm_f32", "float32 matrix product", "GFLOP/s"}, operations, GemmProbe()},
+                          {{"gemm_rounded", "of numbers rounded to bfloat16", "GFLOP/s"}, operations, Bf16Probe()},
                           {{"gemm_bf16", "with bfloat16 weights", "GFLOP/s"}, operations, PackedProbe(Packing::kBF16)},
                           {{"gemm_int8", "with int8 weights", "GFLOP/s"}, operations, PackedProbe(Packing::kI8)},
                           {{"gemm_int4", "with int4 weights", "GFLOP/s"}, operations, PackedProbe(Packing::kI4)},

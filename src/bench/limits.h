@@ -16,8 +16,8 @@ struct MachineLimit {
   double one_thread = 0, all = 0;  // a second, with one thread and with all
 };
 
-// Products of 1024^3: of float32 by OpenBLAS, of float32 with weights in fewer bits by packed_linear, which is how this
-// program multiplies them; and bytes read from memory.
+// Products of 1024^3: of float32 by OpenBLAS, of float32 rounded to bfloat16 by bf16_product, and with weights in fewer
+// bits by packed_linear, which is how this program multiplies them; and bytes read from memory.
 std::vector<MachineLimit> measure_limits(const TimingOptions& options);
 
 // The measures that others are shares of, as work to be timed in turn with other work.
@@ -26,6 +26,17 @@ class GemmProbe {
   GemmProbe();
   void operator()() const;
   static double operations();
+
+ private:
+  struct Buffers;
+  std::shared_ptr<Buffers> buffers_;
+};
+
+// The same product of operands rounded to bfloat16.
+class Bf16Probe {
+ public:
+  Bf16Probe();
+  void operator()() const;
 
  private:
   struct Buffers;

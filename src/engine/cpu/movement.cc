@@ -36,9 +36,29 @@ void check_held(DType dtype) {
 }
 
 constexpr int64_t kCacheLine = 64;
+constexpr int64_t kCopiedBytes = int64_t{1} << 17;   // worth a thread
 constexpr int64_t kPackedAtOnce = int64_t{1} << 16;  // 4 MiB of float32 numbers in tiles of kPackedTile rows
 
 int64_t byte_count(const Value& x) { return x.shape().numel() * dtype_size(x.dtype()); }
+
+// Runs of bytes, `from` and `to` so far apart from one to the next.
+struct Runs {
+  int64_t count, bytes;
+  const char* from;
+  int64_t from_step;
+  char* to;
+  int64_t to_step;
+};
+
+void copy_runs(const Runs& runs) {
+  parallel_for(runs.count, std::max<int64_t>(1, kCopiedBytes / std::max<int64_t>(1, runs.bytes)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   std::memcpy(runs.to + i * runs.to_step, runs.from + i * runs.from_step,
+                               static_cast<size_t>(runs.bytes));
+                 }
+               });
+}
 
 }  // namespace
 
@@ -147,10 +167,8 @@ Value CpuEngine::transpose(const Value& x) {
 Value CpuEngine::slice(const Value& x, int dim, int64_t begin, int64_t length) {
   const Around from = around(x, dim);
   Value result = make(x.shape().with(dim, length), x.dtype());
-  for (int64_t i = 0; i < from.outer; ++i) {
-    std::memcpy(mutable_bytes(result) + i * length * from.inner, bytes(x) + (i * from.extent + begin) * from.inner,
-                static_cast<size_t>(length * from.inner));
-  }
+  const int64_t run = length * from.inner;
+  copy_runs({from.outer, run, bytes(x) + begin * from.inner, from.extent * from.inner, mutable_bytes(result), run});
   return result;
 }
 
@@ -172,10 +190,7 @@ Value CpuEngine::concat(std::span<const Value> parts, int dim) {
   for (const Value& part : parts) {
     const Around from = around(part, dim);
     const int64_t run = from.extent * from.inner;
-    for (int64_t i = 0; i < from.outer; ++i) {
-      std::memcpy(mutable_bytes(result) + (i * total + at) * from.inner, bytes(part) + i * run,
-                  static_cast<size_t>(run));
-    }
+    copy_runs({from.outer, run, bytes(part), run, mutable_bytes(result) + at * from.inner, total * from.inner});
     at += from.extent;
   }
   return result;
@@ -184,10 +199,13 @@ Value CpuEngine::concat(std::span<const Value> parts, int dim) {
 Value CpuEngine::select_rows(const Value& x, std::span<const int64_t> rows) {
   const int64_t row_bytes = around(x, 0).inner;
   Value result = make(x.shape().with(0, static_cast<int64_t>(rows.size())), x.dtype());
-  for (size_t i = 0; i < rows.size(); ++i) {
-    std::memcpy(mutable_bytes(result) + static_cast<int64_t>(i) * row_bytes, bytes(x) + rows[i] * row_bytes,
-                static_cast<size_t>(row_bytes));
-  }
+  const int64_t grain = std::max<int64_t>(1, kCopiedBytes / std::max<int64_t>(1, row_bytes));
+  parallel_for(static_cast<int64_t>(rows.size()), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::memcpy(mutable_bytes(result) + i * row_bytes, bytes(x) + rows[static_cast<size_t>(i)] * row_bytes,
+                  static_cast<size_t>(row_bytes));
+    }
+  });
   return result;
 }
 
@@ -195,9 +213,7 @@ Value CpuEngine::write_time(Value&& cache, const Value& x, int64_t at) {
   Value result = cache.unique() && cache.as<CpuValue>().exclusive() ? std::move(cache) : copy(cache);
   const Around to = around(result, 1);
   const int64_t run = x.size(1) * to.inner;
-  for (int64_t b = 0; b < to.outer; ++b) {
-    std::memcpy(mutable_bytes(result) + (b * to.extent + at) * to.inner, bytes(x) + b * run, static_cast<size_t>(run));
-  }
+  copy_runs({to.outer, run, bytes(x), run, mutable_bytes(result) + at * to.inner, to.extent * to.inner});
   return result;
 }
 
