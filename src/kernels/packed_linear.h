@@ -54,6 +54,7 @@ void unpack(const PackedMatrix& matrix, double* w) noexcept;  // [O, I]
 // What a product with kI8 or kI4 weights takes for x [N, I]: in each group of 32 of a row the nearest multiples, at
 // most 127 of them either way, of scale = max |x| / 127, which is a float32. A group that is not finite becomes NaN.
 void round_to_bytes(int64_t N, int64_t I, const float* x, double* rounded) noexcept;
+// One with kBF16 weights takes reference::round_to_bf16 of bf16_product.h.
 }  // namespace reference
 
 namespace cpu {
@@ -61,8 +62,9 @@ namespace cpu {
 void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float* w) noexcept;
 
 // y[N, O] = x[N, I] w^T + bias [O], which may be null; all sums of floats are float32.
-// kBF16: the numbers are widened to float32. Up to 31 rows stream the packed weights; up to 64 widen some outputs at a
-// time in cache, with a row of x a lane; more go to BLAS block by block.
+// kBF16: x is rounded to bfloat16, whatever the number of rows; each product of two numbers is exact. Where
+// has_bf16_products(), up to 256 rows stream the weights as they lie, and more are a bf16_product. Elsewhere weights
+// are widened to float32: as a stream up to 31 rows, in cache with a row of x a lane up to 64, block by block for BLAS.
 // kI8, kI4: x is rounded as by reference::round_to_bytes, and the products and sums inside a group are exact.
 int64_t packed_linear_scratch(int64_t N, const PackedMatrix& w) noexcept;
 void packed_linear(int64_t N, const float* x, const PackedMatrix& w, const float* bias, float* y,

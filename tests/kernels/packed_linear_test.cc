@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "kernels/bf16_product.h"
 #include "kernels/cpu/packed_bytes.h"
 #include "kernels/dense.h"
 #include "kernels/kernel_buffers.h"
@@ -19,13 +20,15 @@ constexpr double kEps = 0x1p-24;  // unit roundoff of float
 constexpr Packing kPackings[] = {Packing::kBF16, Packing::kI8, Packing::kI4};
 constexpr Packing kTiled[] = {Packing::kI8, Packing::kI4};
 
-// Every instruction set, and the best one without VNNI.
+// Every instruction set, and the best one without VNNI and without AVX-512 BF16.
 template <class Function>
 void for_each_product(const Function& f) {
   for_each_target(f);
-  SCOPED_TRACE("without VNNI");
+  SCOPED_TRACE("without VNNI and AVX-512 BF16");
   cpu::allow_vnni(false);
+  cpu::allow_bf16(false);
   f();
+  cpu::allow_bf16(true);
   cpu::allow_vnni(true);
 }
 
@@ -209,8 +212,9 @@ TEST(PackedLinear, UnpacksAsTheReference) {
 
 // What the product takes for x.
 std::vector<double> taken(Packing packing, int64_t N, int64_t I, const Buffer<float>& x) {
-  std::vector<double> values = x.doubles();
-  if (packing != Packing::kBF16) reference::round_to_bytes(N, I, x.data(), values.data());
+  std::vector<double> values(static_cast<size_t>(N * I));
+  packing == Packing::kBF16 ? reference::round_to_bf16(N * I, x.data(), values.data())
+                            : reference::round_to_bytes(N, I, x.data(), values.data());
   return values;
 }
 
@@ -223,7 +227,7 @@ std::vector<float> product(int64_t N, const Buffer<float>& x, const Packed& w, c
 TEST(PackedLinear, IsTheProductWithTheUnpackedWeights) {
   for_each_product([] {
     for (Packing packing : kPackings) {
-      for (int64_t N : {1, 2, 3, 7, 8, 13, 16, 31, 40, 64, 65}) {
+      for (int64_t N : {1, 2, 3, 7, 8, 13, 16, 31, 40, 64, 65, 130}) {
         for (int64_t I : {1, 16, 33, 100}) {
           for (int64_t O : {1, 3, 4, 9, 16, 34}) {
             const Buffer<float> x = random_buffer(N * I, 1), bias = random_buffer(O, 3);
@@ -340,11 +344,46 @@ TEST(PackedLinear, OfBytesRoundsEveryKindOfGroup) {
   }
 }
 
+// 1 + 2^-8 is halfway between two numbers and goes to the even one, with a row alone and with others.
+TEST(PackedLinear, OfBf16RoundsEveryNumberOfRows) {
+  constexpr int64_t kI = 34;
+  const std::vector<float> ones(3 * kI, 1.0f);
+  const Packed packed(Packing::kBF16, 3, kI, ones.data());
+  for_each_product([&] {
+    for (int64_t N : {1, 4, 5, 40, 70, 300}) {
+      const Buffer<float> x(N * kI, 1, 1 + 0x1p-8f);
+      for (float y : product(N, x, packed)) EXPECT_EQ(y, kI);
+    }
+  });
+}
+
+// What is not finite stays in its row of x and in its row of weights.
+TEST(PackedLinear, OfBf16KeepsWhatIsNotFinite) {
+  constexpr int64_t kI = 40, kO = 30;
+  Buffer<float> w(kO * kI, 1, 1.0f);
+  w[7 * kI + 39] = std::numeric_limits<float>::quiet_NaN();
+  const Packed packed(Packing::kBF16, kO, kI, w.data());
+  for_each_product([&] {
+    for (int64_t N : {3, 20, 70, 300}) {
+      Buffer<float> x(N * kI, 1, 1.0f);
+      x[2 * kI] = std::numeric_limits<float>::infinity();
+      const std::vector<float> y = product(N, x, packed);
+      for (int64_t i = 0; i < N * kO; ++i) {
+        const float found = y[static_cast<size_t>(i)];
+        EXPECT_TRUE(i % kO == 7   ? std::isnan(found)
+                    : i / kO == 2 ? found == std::numeric_limits<float>::infinity()
+                                  : found == kI)
+            << N << " " << i;
+      }
+    }
+  });
+}
+
 TEST(PackedLinear, IsTheSameOnEveryThreadCount) {
-  const Buffer<float> x = random_buffer(3 * 257, 1), w = random_buffer(4001 * 257, 2);
+  const Buffer<float> x = random_buffer(5 * 258, 1), w = random_buffer(4001 * 258, 2);
   for (Packing packing : kPackings) {
-    const Packed packed(packing, 4001, 257, w.data());
-    for (int64_t N : {1, 3}) {
+    const Packed packed(packing, 4001, 258, w.data());
+    for (int64_t N : {1, 3, 5}) {
       std::vector<std::vector<float>> results;
       for_each_thread_count([&] { results.push_back(product(N, x, packed)); });
       EXPECT_EQ(results[0], results[1]);

@@ -111,9 +111,9 @@ double distance(const std::vector<float>& a, const std::vector<float>& b) {
   return std::sqrt(difference / size);
 }
 
-// A model whose weights are what the packed ones stand for must answer alike: embedding, layers and head. int8 and int4
-// also round what they multiply: by 1 / 254 of the largest of 32 numbers at most, about 0.005 of their size, in each of
-// seven products in a row.
+// A model whose weights are what the packed ones stand for must answer alike: embedding, layers and head. What they
+// multiply is rounded in each of seven products in a row: by 2^-9 of a number at most for bf16; for int8 and int4 by
+// 1 / 254 of the largest of 32 numbers at most, about 0.005 of their size.
 TEST_F(LoadedModelTest, ComputesWithPackedWeights) {
   for (const bool tied : {false, true}) {
     ModelConfig config = tiny_config();
@@ -131,11 +131,8 @@ TEST_F(LoadedModelTest, ComputesWithPackedWeights) {
       }
       save_model(*rounded, engine_, path_ + "-rounded");
       const std::vector<float> expected = logits_of(*LoadedModel::open(path_ + "-rounded"));
-      if (packing_of(type) == CpuEngine::Packing::kBF16) {
-        EXPECT_THAT(logits_of(*packed), testing::Pointwise(testing::FloatNear(2e-4f), expected)) << type;
-      } else {
-        EXPECT_LT(distance(logits_of(*packed), expected), 0.005 * std::sqrt(7.0)) << type;
-      }
+      const double step = packing_of(type) == CpuEngine::Packing::kBF16 ? 0x1p-9 : 0.005;
+      EXPECT_LT(distance(logits_of(*packed), expected), step * std::sqrt(7.0)) << type;
       const std::vector<float> whole = logits_of(*LoadedModel::open(path_));
       EXPECT_THAT(whole, testing::Not(testing::Pointwise(testing::FloatNear(1e-5f), expected))) << type;
     }

@@ -78,38 +78,41 @@ HWY_INLINE void pair_rows(const typename Source::Number* from, int64_t width, in
   }
 }
 
-// 8 columns of 16 rows become four rows of 16 pairs, kBf16Columns apart.
+// 8 columns of 16 rows become four rows of 16 pairs, ld_to apart.
 template <class Source>
-HWY_INLINE void turn_pairs(const typename Source::Number* const (&rows)[kMaxLanes], int64_t k, uint32_t* to) {
+HWY_INLINE void turn_pairs(const typename Source::Number* const (&rows)[kMaxLanes], int64_t k, uint32_t* to,
+                           int64_t ld_to) {
   Vec v[4];
   for (int r = 0; r < 4; ++r) {
     v[r] = hn::BitCast(Tag(), Source::four_rows(rows[r] + k, rows[r + 4] + k, rows[r + 8] + k, rows[r + 12] + k));
   }
   turn_blocks(Tag(), v);
-  for (int i = 0; i < 4; ++i) hn::StoreU(hn::BitCast(PairTag(), v[i]), PairTag(), to + i * kBf16Columns);
+  for (int i = 0; i < 4; ++i) hn::StoreU(hn::BitCast(PairTag(), v[i]), PairTag(), to + i * ld_to);
 }
 
 // Numbers [0, K) of 16 rows, of which the last ones may be one and the same, become K / 2 rows of 16 pairs.
 template <class Source>
-HWY_INLINE void turn_rows_of(const typename Source::Number* const (&rows)[kMaxLanes], int64_t K, uint32_t* to) {
+HWY_INLINE void turn_rows_of(const typename Source::Number* const (&rows)[kMaxLanes], int64_t K, uint32_t* to,
+                             int64_t ld_to) {
   constexpr int64_t kStep = 8;
   int64_t k = 0;
-  for (; k + kStep <= K; k += kStep) turn_pairs<Source>(rows, k, to + k / 2 * kBf16Columns);
+  for (; k + kStep <= K; k += kStep) turn_pairs<Source>(rows, k, to + k / 2 * ld_to, ld_to);
   if (k == K) return;
   typename Source::Number last[kMaxLanes][kStep] = {};
   const typename Source::Number* lasts[kMaxLanes];
   for (int64_t r = 0; r < kMaxLanes; ++r) lasts[r] = std::copy_n(rows[r] + k, K - k, last[r]) - (K - k);
-  turn_pairs<Source>(lasts, 0, to + k / 2 * kBf16Columns);
+  turn_pairs<Source>(lasts, 0, to + k / 2 * ld_to, ld_to);
 }
 
-// K numbers from k on of the rows [begin, end) of b [N, K], at most kBf16Columns.
+// Numbers [0, K) of the rows [begin, end) of b; rows of pairs, ld_to apart, end in whole vectors and are K / 2, rounded
+// up to a multiple of 4.
 template <class Source>
 HWY_INLINE void pack_turned(const typename Source::Number* b, int64_t ld, int64_t begin, int64_t end, int64_t K,
-                            uint32_t* to) {
+                            uint32_t* to, int64_t ld_to) {
   for (int64_t n = begin; n < end; n += kMaxLanes) {
     const typename Source::Number* rows[kMaxLanes];
     for (int64_t r = 0; r < kMaxLanes; ++r) rows[r] = b + std::min(n + r, end - 1) * ld;
-    turn_rows_of<Source>(rows, K, to + n - begin);
+    turn_rows_of<Source>(rows, K, to + n - begin, ld_to);
   }
 }
 
@@ -131,7 +134,7 @@ HWY_INLINE void pack_panels_of(const Bf16Job& job, const typename Source::Number
     }
     const auto* from = b + (job.column + first) * K + k;
     for (int64_t n = 0; n < columns; n += kBf16Columns, to += kBf16PanelPairs) {
-      pack_turned<Source>(from, K, n, std::min(columns, n + kBf16Columns), depth, to);
+      pack_turned<Source>(from, K, n, std::min(columns, n + kBf16Columns), depth, to, kBf16Columns);
     }
   }
 }

@@ -23,7 +23,8 @@ namespace rebased::kernels::cpu::HWY_NAMESPACE::linear_tile {
 using namespace lanes;  // NOLINT
 
 // Rows of x and of weights, I numbers each. for_each_vector calls body(weight, input): weight(k) is a vector of row k
-// from w on, input(r) the vector of row r from x on that it meets. Meanwhile it fetches kNext rows from `next` on.
+// from w on, input(r) the vector of row r from x on that it meets, and add() what they add to the sums. Meanwhile it
+// fetches kNext rows from `next` on.
 
 template <int kNext, class Number>
 HWY_INLINE void fetch_lines(const Number* next, int64_t I) {
@@ -32,8 +33,11 @@ HWY_INLINE void fetch_lines(const Number* next, int64_t I) {
 
 struct FloatRows {
   using Number = float;
+  using Input = float;
+  using Vector = Vec;
   int64_t I;
   int64_t ldx() const { return I; }
+  static HWY_INLINE Vec add(Vec input, Vec weight, Vec sum) { return hn::MulAdd(input, weight, sum); }
 
   template <int kNext, class Body>
   HWY_INLINE void for_each_vector(const float* x, const float* w, const float* next, const Body& body) const {
@@ -49,8 +53,11 @@ struct FloatRows {
 // one those in odd places, where the others are masked off. x lies in that order.
 struct Bfloat16Rows {
   using Number = uint16_t;
+  using Input = float;
+  using Vector = Vec;
   int64_t I;
   int64_t ldx() const { return round_up(I, kOrdered); }
+  static HWY_INLINE Vec add(Vec input, Vec weight, Vec sum) { return hn::MulAdd(input, weight, sum); }
 
   template <int kNext, class Body>
   HWY_INLINE void for_each_vector(const float* x, const uint16_t* w, const uint16_t* next, const Body& body) const {
@@ -118,7 +125,7 @@ template <class Rows>
 struct Tile {
   int64_t N, O;
   Rows rows;
-  const float* x;
+  const typename Rows::Input* x;
   const typename Rows::Number* w;
   const float* bias;  // or null
   float* y;
@@ -130,7 +137,8 @@ inline constexpr int kOutputs = 3;
 inline constexpr int kOutputsOfOne = kManyRegisters ? 4 : 2;
 
 // GCC reads memory again for each use of a vector rather than keep it in a register, more often than the processor can.
-HWY_INLINE Vec kept(Vec v) {
+template <class Vector>
+HWY_INLINE Vector kept(Vector v) {
 #if HWY_COMPILER_GCC_ACTUAL && HWY_ARCH_X86
   asm("" : "+v"(v.raw));
 #endif
@@ -159,11 +167,11 @@ HWY_INLINE void dot_tile(const Tile<Rows>& a, int64_t n) {
   Vec sums[kRows * kOut];
   for (Vec& sum : sums) sum = hn::Zero(Tag());
   const auto add = [&](const auto& weight, const auto& input) HWY_ATTR {
-    Vec weights[kOut];
+    typename Rows::Vector weights[kOut];
     for (int k = 0; k < kOut; ++k) weights[k] = weight(k);
     for (int r = 0; r < kRows; ++r) {
-      const Vec one = kept(input(r));
-      for (int k = 0; k < kOut; ++k) sums[r * kOut + k] = hn::MulAdd(one, weights[k], sums[r * kOut + k]);
+      const auto one = kept(input(r));
+      for (int k = 0; k < kOut; ++k) sums[r * kOut + k] = Rows::add(one, weights[k], sums[r * kOut + k]);
     }
   };
   a.rows.template for_each_vector<kNext>(a.x + n * a.rows.ldx(), a.w, next, add);

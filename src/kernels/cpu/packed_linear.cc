@@ -6,8 +6,10 @@
 
 #include "base/dtype.h"
 #include "base/threads.h"
+#include "kernels/bf16_product.h"
 #include "kernels/cpu/linear_plan.h"
 #include "kernels/cpu/packed_bytes.h"
+#include "kernels/cpu/packed_numbers.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/dense.h"
 
@@ -241,6 +243,28 @@ void by_lanes(PackedArgs args, float* scratch) {
   parallel_for(args.w.O, kTurnedOutputs, std::ref(body));
 }
 
+void by_streams(PackedArgs args, float* scratch) {
+  const int64_t grain = std::max<int64_t>(kFewOutputs, 32768 / std::max<int64_t>(1, args.w.I * args.N));
+  if (args.N == 1) {
+    auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(stream_one)(args, begin, end); };
+    return parallel_for(args.w.O, grain, std::ref(body));
+  }
+  float* ordered = Scratch(scratch).take(args.N * round_up(args.w.I, kOrdered));
+  HWY_DYNAMIC_DISPATCH(order_rows)(args, ordered);
+  args.x = ordered;
+  auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(stream_some)(args, begin, end); };
+  parallel_for(args.w.O, grain, std::ref(body));
+}
+
+// Scratch beside x rounded.
+int64_t widened_scratch(int64_t N, const PackedMatrix& w) {
+  if (is_turned(N)) {
+    return linear_scratch(N, w.I) + thread_count() * round_up(kTurnedOutputs * w.I, Scratch::kAlign);
+  }
+  if (N <= kStreamedRows) return Scratch::kAlign + N * round_up(w.I, kOrdered);
+  return Scratch::kAlign + rows_a_block(w) * w.I;
+}
+
 }  // namespace
 
 void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float* w) noexcept {
@@ -249,35 +273,25 @@ void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float
 
 int64_t packed_linear_scratch(int64_t N, const PackedMatrix& w) noexcept {
   if (w.packing != Packing::kBF16) return bytes_linear_scratch(N, w.I);
-  if (N == 1) return 0;
-  if (is_turned(N)) {
-    return linear_scratch(N, w.I) + thread_count() * round_up(kTurnedOutputs * w.I, Scratch::kAlign);
-  }
-  if (N <= kStreamedRows) return Scratch::kAlign + N * round_up(w.I, kOrdered);
-  return Scratch::kAlign + rows_a_block(w) * w.I;
+  if (has_bf16_products()) return numbers_linear_scratch(N, w);
+  return Scratch::kAlign + round_up(N * w.I, Scratch::kAlign) + widened_scratch(N, w);
 }
 
 void packed_linear(int64_t N, const float* x, const PackedMatrix& w, const float* bias, float* y,
                    float* scratch) noexcept {
   if (N <= 0 || w.O <= 0) return;
   if (w.packing != Packing::kBF16) return bytes_linear(N, x, w, bias, y, scratch);
+  if (has_bf16_products()) return numbers_linear(N, x, w, bias, y, scratch);
   Scratch memory(scratch);
-  PackedArgs args{N, x, w, bias, y, nullptr, nullptr, nullptr};
-  if (is_turned(N)) return by_lanes(args, scratch);
-  const int64_t grain = std::max<int64_t>(kFewOutputs, 32768 / std::max<int64_t>(1, w.I * N));
-  if (N == 1) {
-    auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(stream_one)(args, begin, end); };
-    return parallel_for(w.O, grain, std::ref(body));
-  }
-  if (N > kStreamedRows) {
-    args.widened = memory.take(rows_a_block(w) * w.I);
-    return by_blas(args);
-  }
-  float* ordered = memory.take(N * round_up(w.I, kOrdered));
-  HWY_DYNAMIC_DISPATCH(order_rows)(args, ordered);
-  args.x = ordered;
-  auto body = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(stream_some)(args, begin, end); };
-  parallel_for(w.O, grain, std::ref(body));
+  float* rounded = memory.take(N * w.I);
+  auto round = [&](int64_t begin, int64_t end) { round_to_bf16(end - begin, x + begin, rounded + begin); };
+  parallel_for(N * w.I, 16384, std::ref(round));
+  float* rest = memory.take(widened_scratch(N, w));
+  PackedArgs args{N, rounded, w, bias, y, nullptr, nullptr, nullptr};
+  if (is_turned(N)) return by_lanes(args, rest);
+  if (N <= kStreamedRows) return by_streams(args, rest);
+  args.widened = rest;
+  by_blas(args);
 }
 
 }  // namespace rebased::kernels::cpu

@@ -1,0 +1,95 @@
+// Products of a few rows of x with rows of bfloat16 weights as they lie; compiled once for each instruction set.
+
+#include <algorithm>
+#include <cstdint>
+
+#include "hwy/cache_control.h"
+#include "hwy/highway.h"
+#include "kernels/cpu/bf16_lanes-inl.h"
+#include "kernels/cpu/linear_tile-inl.h"
+
+#if defined(REBASED_KERNELS_CPU_BF16_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_CPU_BF16_DOT_INL_H_
+#undef REBASED_KERNELS_CPU_BF16_DOT_INL_H_
+#else
+#define REBASED_KERNELS_CPU_BF16_DOT_INL_H_
+#endif
+
+#if HWY_TARGET <= HWY_AVX3
+HWY_BEFORE_NAMESPACE();
+namespace rebased::kernels::cpu::HWY_NAMESPACE::bf16 {
+
+inline constexpr int64_t kVectorNumbers = 2 * kMaxLanes;
+
+HWY_INLINE Pairs load_numbers(const uint16_t* p) {
+  return hn::BitCast(PairTag(), hn::LoadU(hn::Repartition<uint16_t, PairTag>(), p));
+}
+HWY_INLINE Pairs load_first_numbers(const uint16_t* p, int64_t n) {
+  const hn::Repartition<uint16_t, PairTag> d;
+  return hn::BitCast(PairTag(), hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(n)), d, p));
+}
+
+// As linear_tile takes rows: of weights, and of x rounded, with zeros behind them.
+struct PairRows {
+  using Number = uint16_t;
+  using Input = uint16_t;
+  using Vector = Pairs;
+  int64_t I;
+  int64_t ldx() const { return round_up(I, kVectorNumbers); }
+  static HWY_INLINE Vec add(Pairs input, Pairs weight, Vec sum) { return add_products(input, weight, sum); }
+
+  template <int kNext, class Body>
+  HWY_INLINE void for_each_vector(const uint16_t* x, const uint16_t* w, const uint16_t* next, const Body& body) const {
+    const int64_t stride = ldx();
+    int64_t i = 0;
+    const auto input = [&](int64_t r) HWY_ATTR { return load_numbers(x + r * stride + i); };
+    for (; i + kVectorNumbers <= I; i += kVectorNumbers) {
+      linear_tile::fetch_lines<kNext>(next + i, I);
+      body([&](int64_t k) HWY_ATTR { return load_numbers(w + k * I + i); }, input);
+    }
+    if (i < I) body([&](int64_t k) HWY_ATTR { return load_first_numbers(w + k * I + i, I - i); }, input);
+  }
+};
+
+// x [I] -> its numbers rounded, zeros behind them up to a whole vector.
+HWY_INLINE void round_row(int64_t I, const float* x, uint32_t* rounded) {
+  const auto load = [&](int64_t i) HWY_ATTR {
+    if (i + kMaxLanes <= I) return hn::LoadU(Tag(), x + i);
+    return i < I ? load_first(Tag(), x + i, I - i) : hn::Zero(Tag());
+  };
+  for (int64_t i = 0; i < I; i += kVectorNumbers) {
+    hn::StoreU(round_two(load(i), load(i + kMaxLanes)), PairTag(), rounded + i / 2);
+  }
+}
+
+// Outputs [begin, end) of one row, one after the other, so that the weights are one stream of memory, which is fetched
+// ahead: one core's own prefetching does not fill the memory's bandwidth. The sum of each is in four parts.
+HWY_INLINE void stream_row(PairRows rows, const uint16_t* x, const uint16_t* w, const float* bias, float* y,
+                           int64_t begin, int64_t end) {
+  constexpr int64_t kAhead = 4096 / sizeof(uint16_t), kParts = 4, kStep = kParts * kVectorNumbers;
+  for (int64_t o = begin; o < end; ++o) {
+    const uint16_t* row = w + o * rows.I;
+    Vec parts[kParts] = {hn::Zero(Tag()), hn::Zero(Tag()), hn::Zero(Tag()), hn::Zero(Tag())};
+    int64_t i = 0;
+    for (; i + kStep <= rows.I; i += kStep) {
+      HWY_UNROLL(4)
+      for (int64_t p = 0; p < kParts; ++p) {
+        const int64_t at = i + p * kVectorNumbers;
+        hwy::Prefetch(row + at + kAhead);
+        parts[p] = add_products(load_numbers(x + at), load_numbers(row + at), parts[p]);
+      }
+    }
+    for (; i + kVectorNumbers <= rows.I; i += kVectorNumbers) {
+      parts[0] = add_products(load_numbers(x + i), load_numbers(row + i), parts[0]);
+    }
+    if (i < rows.I) parts[1] = add_products(load_numbers(x + i), load_first_numbers(row + i, rows.I - i), parts[1]);
+    const Vec sum = hn::Add(hn::Add(parts[0], parts[1]), hn::Add(parts[2], parts[3]));
+    y[o] = sum_lanes(sum) + (bias ? bias[o] : 0.0f);
+  }
+}
+
+}  // namespace rebased::kernels::cpu::HWY_NAMESPACE::bf16
+HWY_AFTER_NAMESPACE();
+#endif
+
+#endif  // REBASED_KERNELS_CPU_BF16_DOT_INL_H_
