@@ -78,6 +78,11 @@ void Bf16Probe::operator()() const {
   kernels::cpu::bf16_product(args);
 }
 
+std::function<void()> product_probe(bool bf16) {
+  if (bf16 && kernels::cpu::has_bf16_products()) return Bf16Probe();
+  return GemmProbe();
+}
+
 struct ReadProbe::Buffer {
   Floats data = Floats(static_cast<size_t>(kReadFloats), 1.0f);
   std::vector<float> sums = std::vector<float>(static_cast<size_t>(kReadFloats / kReadBlock));

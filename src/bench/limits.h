@@ -43,6 +43,10 @@ class Bf16Probe {
   std::shared_ptr<Buffers> buffers_;
 };
 
+// What products of float32 numbers, or of such as are rounded to bfloat16 where the processor multiplies those itself,
+// are measured by.
+std::function<void()> product_probe(bool bf16);
+
 class ReadProbe {
  public:
   ReadProbe();

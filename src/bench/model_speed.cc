@@ -87,7 +87,8 @@ PrefillSpeed measure_prefill(LoadedModel& model, int64_t tokens, const TimingOpt
     session.feed(text);
     operations = product_operations() - before;
   };
-  const TimesBesideProducts times = time_beside_products(prefill, GemmProbe(), options);
+  const auto products = product_probe(model.packing() == CpuEngine::Packing::kBF16);
+  const TimesBesideProducts times = time_beside_products(prefill, products, options);
   return {.tokens = tokens,
           .all = times.work,
           .operations = static_cast<double>(operations),

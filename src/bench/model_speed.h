@@ -37,7 +37,7 @@ struct PrefillSpeed {
   int64_t tokens = 0;
   Timing all;
   double operations = 0;  // of the products with weights
-  double gemm = 0;        // operations a second of OpenBLAS, in the same rounds
+  double gemm = 0;        // operations a second of product_probe, in the same rounds
   std::optional<Scaling> scaling{};
   double tokens_per_second() const { return static_cast<double>(tokens) / all.median; }
   double share() const { return operations / all.median / gemm; }

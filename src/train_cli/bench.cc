@@ -6,7 +6,6 @@
 #include "bench/report.h"
 #include "bench/scaling.h"
 #include "engine/vocabulary.h"
-#include "kernels/bf16_product.h"
 #include "train_cli/commands.h"
 #include "train_cli/run.h"
 
@@ -19,12 +18,6 @@ struct BenchFlags {
   int rounds = TimingOptions{}.rounds;
   bool json = false, scaling = false;
 };
-
-// A product of 1024^3 of the recipe's precision, where the processor multiplies that itself.
-std::function<void()> product_probe(const Recipe& recipe) {
-  if (precision_of(recipe) == Precision::kBF16 && kernels::cpu::has_bf16_products()) return Bf16Probe();
-  return GemmProbe();
-}
 
 int bench(const BenchFlags& flags, MakeEngine make_engine) {
   const Recipe recipe = load_recipe(flags.path, flags.set);
@@ -39,8 +32,8 @@ int bench(const BenchFlags& flags, MakeEngine make_engine) {
     trainer.update(recipe.optimizer.lr, 1);
     ++step;
   };
-  const TimesBesideProducts times =
-      time_beside_products(train, product_probe(recipe), {.rounds = flags.rounds, .scaling = flags.scaling});
+  const TimesBesideProducts times = time_beside_products(train, product_probe(precision_of(recipe) == Precision::kBF16),
+                                                         {.rounds = flags.rounds, .scaling = flags.scaling});
   const Batch batch = trainer.data().batch(0);
   const double seconds = times.work.median, rate = GemmProbe::operations() / times.gemm.median;
   const double operations = 3.0 * static_cast<double>(forward);  // the gradient takes two products for each
