@@ -182,7 +182,7 @@ TEST_F(Bench, MeasuresTheLimitsOfTheMachine) {
     EXPECT_GT(row.at("one_thread"), 0);
     EXPECT_GT(row.at("all"), 0);
   }
-  EXPECT_THAT(names, testing::ElementsAre("gemm_bf16", "gemm_f32", "gemm_int4", "gemm_int8", "read"));
+  EXPECT_THAT(names, testing::ElementsAre("gemm_bf16", "gemm_f32", "gemm_int4", "gemm_int8", "gemm_rounded", "read"));
 }
 
 TEST_F(Bench, KeepsToTheInstructionSetAskedFor) {

@@ -30,7 +30,8 @@ enum class Ordering : uint8_t {
 using Compute = std::function<Computation(Engine& engine, Form form, int64_t chunk)>;
 
 // Compares, in every form: the float64 composite engine (outputs and gradients, to the rounding of the stored numbers),
-// the float32 kernels (outputs and gradients, to atol), and the cpu engine (outputs, to atol).
+// the float32 kernels on libtorch and on our own training engine (outputs and gradients, to atol), and the cpu engine
+// (outputs, to atol).
 void check_golden(const Golden& golden, Ordering ordering, const Compute& compute);
 
 // A value that gradients can be taken to where the engine has any.

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "engine/tape/tape_engine.h"
 #include "golden/handlers.h"
 #include "golden/public_names.h"
 #include "kernels/adamw.h"
@@ -179,6 +180,9 @@ void check_training_run(const Golden& golden) {
   check_run<double>(golden, *make_torch_engine(DType::kF64));
   SCOPED_TRACE("float32 kernels");
   check_run<float>(golden, *make_torch_engine(DType::kF32));
+  SCOPED_TRACE("our own training engine");
+  TapeEngine tape;
+  check_run<float>(golden, tape);
 }
 
 }  // namespace rebased::testing

@@ -102,8 +102,9 @@ std::vector<float> logits_of(LanguageModel& model, CpuEngine& engine, const std:
                              ModelState& state) {
   const Shape shape({rows, static_cast<int64_t>(tokens.size()) / rows});
   const Value x = engine.from_host(tokens.data(), DType::kI64, shape, DType::kI64);
-  const std::span<const float> logits = engine.view(model.logits(model.hidden(x, {}, &state)));
-  return {logits.begin(), logits.end()};
+  const Value logits = model.logits(model.hidden(x, {}, &state));
+  const std::span<const float> view = engine.host_view(logits);
+  return {view.begin(), view.end()};
 }
 
 // Two rows of which the second has seen two tokens more; then both read three: each must answer as it does alone.
