@@ -17,15 +17,18 @@ void keep_freed_memory() {
   mallopt(M_TOP_PAD, 64 << 20);
 }
 
-// "torch:cpu" is libtorch's own.
+// "torch:cpu" is libtorch's own. A device that this libtorch has no code for, or the machine lacks, is found out now.
 torch::Device device_of(const Recipe& recipe) {
   const std::string prefix = "torch:";
   const bool prefixed = recipe.device.rfind(prefix, 0) == 0;
   try {
-    return torch::Device(prefixed ? recipe.device.substr(prefix.size()) : recipe.device);
-  } catch (const c10::Error&) {
-    throw ConfigError("device: expected cpu or a device of libtorch such as cuda:0 or torch:cpu, found {}",
-                      recipe.device);
+    const torch::Device device(prefixed ? recipe.device.substr(prefix.size()) : recipe.device);
+    torch::empty({1}).to(device);
+    return device;
+  } catch (const c10::Error& e) {
+    const std::string reason = e.what_without_backtrace();
+    throw ConfigError("device: expected cpu or a device of libtorch such as cuda:0 or torch:cpu, found {}: {}",
+                      recipe.device, reason.substr(0, reason.find(". ")));
   }
 }
 
