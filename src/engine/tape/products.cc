@@ -111,7 +111,7 @@ CrossEntropy TapeEngine::cross_entropy(const Value& x, const Value& e, std::span
   const Value d_x = make(x.shape()), d_e = make(e.shape());
   CrossEntropy result = head(x, e, labels, mutable_floats(d_x), mutable_floats(d_e), bf16);
   Value* outputs[] = {&result.loss};
-  record(std::move(inputs), outputs, [this, d_x, d_e](Slopes& slopes) {
+  record(std::move(inputs), outputs, [d_x, d_e](Slopes& slopes) {
     const float factor = *floats(slopes.of());
     for (const auto& [input, slope] : {std::pair(0, d_x), {1, d_e}}) {
       if (!slopes.wanted(input)) continue;
