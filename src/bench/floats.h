@@ -1,9 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <new>
+#include <cstdlib>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "base/rng.h"
 
 namespace rebased {
@@ -12,8 +13,8 @@ namespace rebased {
 template <class T>
 struct LineAllocator {
   using value_type = T;
-  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64))); }
-  void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t(64)); }
+  T* allocate(size_t n) { return static_cast<T*>(allocate_large(n * sizeof(T))); }
+  void deallocate(T* p, size_t) { std::free(p); }
   bool operator==(const LineAllocator&) const { return true; }
 };
 using Floats = std::vector<float, LineAllocator<float>>;

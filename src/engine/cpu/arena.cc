@@ -2,16 +2,17 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <new>
+
+#include "base/large_memory.h"
 
 namespace rebased {
 namespace {
 
-constexpr size_t kAlignment = 64;
+constexpr size_t kSmallest = 64;
 
 // Sizes in steps of an eighth of their power of two: little waste, few distinct sizes.
 size_t block_size(size_t bytes) {
-  size_t step = kAlignment;
+  size_t step = kSmallest;
   while (step * 16 < bytes) step *= 2;
   return (std::max<size_t>(bytes, 1) + step - 1) / step * step;
 }
@@ -34,8 +35,7 @@ std::shared_ptr<void> Arena::acquire(size_t bytes) {
     }
   }
   if (block.data == nullptr) {
-    block.data = std::aligned_alloc(kAlignment, block.bytes);
-    if (block.data == nullptr) throw std::bad_alloc();
+    block.data = allocate_large(block.bytes);
     std::lock_guard lock(mutex_);
     reserved_ += block.bytes;
   }

@@ -8,7 +8,8 @@
 namespace rebased {
 
 // Memory that is handed back and reused instead of returned to the system: after the first tokens a generation
-// allocates nothing. Blocks are 64-byte aligned and their contents are whatever the last user left. Thread-safe.
+// allocates nothing. Blocks are those of allocate_large and their contents are whatever the last user left.
+// Thread-safe.
 class Arena : public std::enable_shared_from_this<Arena> {
  public:
   static std::shared_ptr<Arena> create() { return std::shared_ptr<Arena>(new Arena); }

@@ -66,7 +66,7 @@ HWY_INLINE void round_row(int64_t I, const float* x, uint32_t* rounded) {
 // ahead: one core's own prefetching does not fill the memory's bandwidth. The sum of each is in four parts.
 HWY_INLINE void stream_row(PairRows rows, const uint16_t* x, const uint16_t* w, const float* bias, float* y,
                            int64_t begin, int64_t end) {
-  constexpr int64_t kAhead = 4096 / sizeof(uint16_t), kParts = 4, kStep = kParts * kVectorNumbers;
+  constexpr int64_t kParts = 4, kStep = kParts * kVectorNumbers;
   for (int64_t o = begin; o < end; ++o) {
     const uint16_t* row = w + o * rows.I;
     Vec parts[kParts] = {hn::Zero(Tag()), hn::Zero(Tag()), hn::Zero(Tag()), hn::Zero(Tag())};
@@ -75,7 +75,6 @@ HWY_INLINE void stream_row(PairRows rows, const uint16_t* x, const uint16_t* w, 
       HWY_UNROLL(4)
       for (int64_t p = 0; p < kParts; ++p) {
         const int64_t at = i + p * kVectorNumbers;
-        hwy::Prefetch(row + at + kAhead);
         parts[p] = add_products(load_numbers(x + at), load_numbers(row + at), parts[p]);
       }
     }

@@ -37,10 +37,31 @@ HWY_BEFORE_NAMESPACE();
 namespace rebased::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
+using namespace lanes;  // NOLINT
+
+// Output o of one row, its sum in four parts: the weights are one stream of memory.
+HWY_INLINE float dot_row(const LinearArgs& a, int64_t o) {
+  constexpr int64_t kParts = 4;
+  const Tag d;
+  const int64_t L = lane_count();
+  const float* w = a.w + o * a.I;
+  Vec parts[kParts] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  int64_t i = 0;
+  for (; i + kParts * L <= a.I; i += kParts * L) {
+    HWY_UNROLL(4)
+    for (int64_t p = 0; p < kParts; ++p) {
+      parts[p] = hn::MulAdd(hn::LoadU(d, a.x + i + p * L), hn::LoadU(d, w + i + p * L), parts[p]);
+    }
+  }
+  for_each_vector(a.I - i, [&](int64_t j, auto at)
+                               HWY_ATTR { parts[0] = hn::MulAdd(at.load(a.x + i + j), at.load(w + i + j), parts[0]); });
+  return sum_lanes(hn::Add(hn::Add(parts[0], parts[1]), hn::Add(parts[2], parts[3])));
+}
+
 void stream_range(const LinearArgs& a, int64_t begin, int64_t end) {
   using namespace linear_tile;  // NOLINT
-  const Tile<FloatRows> all{a.N, a.O, {a.I}, a.x, a.w, a.bias, a.y};
-  a.N == 1 ? all_outputs<kOutputsOfOne>(all, begin, end) : all_outputs<kOutputs>(all, begin, end);
+  if (a.N > 1) return all_outputs<kOutputs>(Tile<FloatRows>{a.N, a.O, {a.I}, a.x, a.w, a.bias, a.y}, begin, end);
+  for (int64_t o = begin; o < end; ++o) a.y[o] = dot_row(a, o) + (a.bias ? a.bias[o] : 0.0f);
 }
 
 void turn_range(int64_t N, int64_t I, const float* x, float* turned, int64_t begin, int64_t end) {

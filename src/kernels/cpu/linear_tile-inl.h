@@ -131,10 +131,9 @@ struct Tile {
   float* y;
 };
 
-// Tiles of 8 rows x 3 outputs or 4 x 3 in 32 or 16 registers; for one row, as many outputs as there are streams.
+// Tiles of 8 rows x 3 outputs or 4 x 3 in 32 or 16 registers.
 inline constexpr int kMostRows = kManyRegisters ? 8 : 4;
 inline constexpr int kOutputs = 3;
-inline constexpr int kOutputsOfOne = kManyRegisters ? 4 : 2;
 
 // GCC reads memory again for each use of a vector rather than keep it in a register, more often than the processor can.
 template <class Vector>
