@@ -50,8 +50,9 @@ Value TapeEngine::scale_shift(const Value& x, double scale, double shift) {
 Value TapeEngine::unary(UnaryOp op, const Value& x) {
   return recorded(CpuEngine::unary(op, x), {x}, [&] {
     return [this, op, x = without_history(x)](Slopes& slopes) {
-      const Value dy = slopes.of(), dx = in_place_of(slopes.of());
-      cpu::unary_grad(op, x.shape().numel(), floats(x), floats(dy), mutable_floats(dx));
+      const float* dy = floats(slopes.of());
+      const Value dx = in_place_of(slopes.of());
+      cpu::unary_grad(op, x.shape().numel(), floats(x), dy, mutable_floats(dx));
       slopes.give(0, dx);
     };
   });
