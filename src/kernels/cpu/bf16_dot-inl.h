@@ -62,27 +62,19 @@ HWY_INLINE void round_row(int64_t I, const float* x, uint32_t* rounded) {
   }
 }
 
-// Outputs [begin, end) of one row, one after the other, so that the weights are one stream of memory, which is fetched
-// ahead: one core's own prefetching does not fill the memory's bandwidth. The sum of each is in four parts.
+// Outputs [begin, end) of one row, one after the other, so that the weights are one stream of memory, read by one load:
+// see dot_row of linear.cc.
 HWY_INLINE void stream_row(PairRows rows, const uint16_t* x, const uint16_t* w, const float* bias, float* y,
                            int64_t begin, int64_t end) {
-  constexpr int64_t kParts = 4, kStep = kParts * kVectorNumbers;
   for (int64_t o = begin; o < end; ++o) {
     const uint16_t* row = w + o * rows.I;
-    Vec parts[kParts] = {hn::Zero(Tag()), hn::Zero(Tag()), hn::Zero(Tag()), hn::Zero(Tag())};
+    Vec sum = hn::Zero(Tag());
     int64_t i = 0;
-    for (; i + kStep <= rows.I; i += kStep) {
-      HWY_UNROLL(4)
-      for (int64_t p = 0; p < kParts; ++p) {
-        const int64_t at = i + p * kVectorNumbers;
-        parts[p] = add_products(load_numbers(x + at), load_numbers(row + at), parts[p]);
-      }
-    }
+#pragma GCC unroll 1
     for (; i + kVectorNumbers <= rows.I; i += kVectorNumbers) {
-      parts[0] = add_products(load_numbers(x + i), load_numbers(row + i), parts[0]);
+      sum = add_products(load_numbers(x + i), load_numbers(row + i), sum);
     }
-    if (i < rows.I) parts[1] = add_products(load_numbers(x + i), load_first_numbers(row + i, rows.I - i), parts[1]);
-    const Vec sum = hn::Add(hn::Add(parts[0], parts[1]), hn::Add(parts[2], parts[3]));
+    if (i < rows.I) sum = add_products(load_numbers(x + i), load_first_numbers(row + i, rows.I - i), sum);
     y[o] = sum_lanes(sum) + (bias ? bias[o] : 0.0f);
   }
 }
