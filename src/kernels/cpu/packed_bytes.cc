@@ -105,32 +105,58 @@ bool has_vnni() {
 #endif
 }
 
+// Gives x in bytes, of so many groups, its memory; returns the floats taken.
+int64_t take_rounded(float* scratch, int64_t groups, BytesArgs* args) {
+  Scratch memory(scratch);
+  float* bytes = memory.take(groups * kPackedGroup / 4);
+  float* x_scales = memory.take(groups);
+  float* shifts = memory.take(groups);
+  if (args != nullptr) {
+    args->bytes = reinterpret_cast<int8_t*>(bytes);
+    args->x_scales = x_scales;
+    args->shifts = reinterpret_cast<int32_t*>(shifts);
+  }
+  return memory.used();
+}
+int64_t rounded_floats(int64_t groups) { return take_rounded(nullptr, groups, nullptr); }
+
+// Every thread rounds the row for itself, which is little, while the first of its weights are on their way.
+void one_row(const BytesArgs& args, int64_t grain, float* scratch) {
+  const int64_t own = rounded_floats(args.groups);
+  float* of_threads = Scratch(scratch).take(thread_count() * own);
+  auto body = [&](int64_t begin, int64_t end) {
+    fetch_tiles(args, begin, end);
+    BytesArgs mine = args;
+    take_rounded(of_threads + thread_index() * own, args.groups, &mine);
+    HWY_DYNAMIC_DISPATCH(round_groups)(mine, 0, args.groups);
+    multiply_tiles(mine, begin, end);
+  };
+  parallel_for(packed_tiles(args.w.O), grain, std::ref(body));
+}
+
+void several_rows(BytesArgs args, int64_t grain, float* scratch) {
+  take_rounded(scratch, args.N * args.groups, &args);
+  auto round = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(round_groups)(args, begin, end); };
+  parallel_for(args.N * args.groups, kRoundedGroups, std::ref(round));
+  auto multiply = [&](int64_t begin, int64_t end) { multiply_tiles(args, begin, end); };
+  parallel_for(packed_tiles(args.w.O), grain, std::ref(multiply));
+}
+
 }  // namespace
 
 void allow_vnni(bool allowed) noexcept { vnni_allowed = allowed; }
 
 int64_t bytes_linear_scratch(int64_t N, int64_t I) noexcept {
-  const int64_t groups = N * packed_groups(I);
-  Scratch count(nullptr);
-  count.take(groups * kPackedGroup / 4);
-  count.take(groups);
-  count.take(groups);
-  return Scratch::kAlign + count.used();
+  const int64_t copies = N == 1 ? thread_count() : 1;
+  return Scratch::kAlign + copies * rounded_floats(N * packed_groups(I));
 }
 
 void bytes_linear(int64_t N, const float* x, const PackedMatrix& w, const float* bias, float* y,
                   float* scratch) noexcept {
   const int64_t groups = packed_groups(w.I);
-  Scratch memory(scratch);
-  auto* bytes = reinterpret_cast<int8_t*>(memory.take(N * groups * kPackedGroup / 4));
-  float* x_scales = memory.take(N * groups);
-  auto* shifts = reinterpret_cast<int32_t*>(memory.take(N * groups));
-  const BytesArgs args{N, groups, x, w, bias, y, bytes, x_scales, shifts, has_vnni()};
-  auto round = [&](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(round_groups)(args, begin, end); };
-  parallel_for(N * groups, kRoundedGroups, std::ref(round));
-  auto multiply = [&](int64_t begin, int64_t end) { multiply_tiles(args, begin, end); };
-  const int64_t tile_work = std::max<int64_t>(1, N * w.I * kPackedTile);
-  parallel_for(packed_tiles(w.O), std::max<int64_t>(1, kGrain / tile_work), std::ref(multiply));
+  const BytesArgs args{N, groups, x, w, bias, y, nullptr, nullptr, nullptr, has_vnni()};
+  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, N * w.I * kPackedTile));
+  N == 1 ? one_row(args, grain, scratch) : several_rows(args, grain, scratch);
 }
 
 }  // namespace rebased::kernels::cpu

@@ -41,6 +41,9 @@ struct BytesArgs {
   bool vnni;
 };
 
+// Asks for the first weights of tiles [begin, end).
+void fetch_tiles(const BytesArgs& args, int64_t begin, int64_t end) noexcept;
+
 // Tiles [begin, end) of the outputs.
 void multiply_tiles(const BytesArgs& args, int64_t begin, int64_t end) noexcept;
 

@@ -8,7 +8,6 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/packed_tiles.cc"
 #include "hwy/foreach_target.h"  // before the others
 
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
 
@@ -17,10 +16,13 @@
 namespace rebased::kernels::cpu {
 namespace {
 
-constexpr int kWords = kPackedGroup / 4;      // of four bytes in a group
-constexpr int64_t kVector = kPackedTile * 4;  // bytes of a word of every row of a tile
-constexpr int64_t kAhead = 4096;              // bytes: one core's own prefetching does not fill the memory's bandwidth
+constexpr int kWords = kPackedGroup / 4;            // of four bytes in a group
+constexpr int64_t kVector = kPackedTile * 4;        // bytes of a word of every row of a tile
+constexpr int64_t kAhead = 4096;                    // bytes fetched ahead
 constexpr int64_t kCachedBytes = int64_t{1} << 18;  // of x, to stay in the second cache while all tiles pass by
+
+// Always inline: GCC takes a call that only prefetches for one without effect.
+__attribute__((always_inline)) inline void fetch_once(const void* line) { __builtin_prefetch(line, 0, 0); }
 
 }  // namespace
 }  // namespace rebased::kernels::cpu
@@ -161,11 +163,13 @@ struct Int4Tile {
     const auto wide = hn::PromoteTo(hn::Rebind<uint32_t, Tag>(), hn::LoadU(bf16, scales + group * kPackedTile));
     return hn::BitCast(Tag(), hn::ShiftLeft<16>(wide));
   }
+  // Two streams, and work on every line: the core's own prefetching does not keep up. What is read once need not push
+  // other things out of the caches.
   HWY_INLINE void fetch_ahead(int64_t group) const {
     const uint8_t* ahead = data + group * kGroupBytes + kAhead;
     HWY_UNROLL(4)
-    for (int v = 0; v < kWords / 2; ++v) hwy::Prefetch(ahead + v * kVector);
-    hwy::Prefetch(scales + group * kPackedTile + kAhead / sizeof(uint16_t));
+    for (int v = 0; v < kWords / 2; ++v) fetch_once(ahead + v * kVector);
+    fetch_once(scales + group * kPackedTile + kAhead / sizeof(uint16_t));
   }
   // sums += x_scale w_scale dot
   static HWY_INLINE Vec add(Vec dot, Vec x_scale, Vec w_scale, Vec sums) {
@@ -190,11 +194,7 @@ struct Int8Tile {
     odd = hn::LoadU(IntTag(), reinterpret_cast<const int32_t*>(words + kVector));
   }
   HWY_INLINE Vec group_scales(int64_t) const { return hn::Zero(Tag()); }
-  HWY_INLINE void fetch_ahead(int64_t group) const {
-    const uint8_t* ahead = data + group * kGroupBytes + kAhead;
-    HWY_UNROLL(8)
-    for (int k = 0; k < kWords; ++k) hwy::Prefetch(ahead + k * kVector);
-  }
+  HWY_INLINE void fetch_ahead(int64_t) const {}  // one stream, read faster than asked for
   static HWY_INLINE Vec add(Vec dot, Vec x_scale, Vec, Vec sums) { return hn::MulAdd(dot, x_scale, sums); }
   HWY_INLINE Vec finish(Vec sums) const { return hn::Mul(sums, hn::LoadU(Tag(), scales)); }
 };
@@ -286,6 +286,16 @@ namespace {
 HWY_EXPORT(tiles);
 
 }  // namespace
+
+void fetch_tiles(const BytesArgs& args, int64_t begin, int64_t end) noexcept {
+  const PackedMatrix& w = args.w;
+  auto fetch = [&](const void* all, int64_t bytes) {  // a tile's
+    const auto* at = static_cast<const char*>(all) + begin * bytes;
+    for (int64_t i = 0; i < std::min(kAhead, (end - begin) * bytes); i += 64) fetch_once(at + i);
+  };
+  fetch(w.data, packed_data_bytes(w.packing, kPackedTile, w.I));
+  fetch(w.scales, packed_scale_bytes(w.packing, kPackedTile, w.I));
+}
 
 void multiply_tiles(const BytesArgs& args, int64_t begin, int64_t end) noexcept {
   HWY_DYNAMIC_DISPATCH(tiles)(args, begin, end);
