@@ -18,6 +18,7 @@ namespace {
 
 constexpr int kWords = kPackedGroup / 4;            // of four bytes in a group
 constexpr int64_t kVector = kPackedTile * 4;        // bytes of a word of every row of a tile
+constexpr int64_t kLine = 64;                       // bytes
 constexpr int64_t kAhead = 4096;                    // bytes fetched ahead
 constexpr int64_t kCachedBytes = int64_t{1} << 18;  // of x, to stay in the second cache while all tiles pass by
 
@@ -208,15 +209,28 @@ HWY_INLINE void store_outputs(const BytesArgs& a, int64_t n, int64_t o, Vec sum)
   if (left > 0) store_first(d, a.bias ? hn::Add(sum, load_first(d, a.bias + o, left)) : sum, y, left);
 }
 
+// Lines of each group of a tile.
+struct GroupLines {
+  int64_t begin = 0, end = 0;
+};
+
+// Asks for these lines of a group of the next tile, for the second cache.
+template <class Tile>
+HWY_INLINE void fetch_next(const Tile& weights, GroupLines lines, int64_t groups, int64_t group) {
+  const uint8_t* next = weights.data + (groups + group) * Tile::kGroupBytes;
+  for (int64_t line = lines.begin; line < lines.end; ++line) __builtin_prefetch(next + line * kLine, 0, 2);
+}
+
 // Rows n .. n + kRows - 1 of x, a block, with the rows of a tile from `lane` on.
 template <template <int, int> class Dots, class Tile, int kRows>
-HWY_INLINE void tile_rows(const BytesArgs& a, int64_t tile, int64_t lane, int64_t n) {
+HWY_INLINE void tile_rows(const BytesArgs& a, int64_t tile, int64_t lane, int64_t n, GroupLines next) {
   const Tag d;
   const Tile weights(a.w, a.groups, tile, lane);
   Vec sums[kRows];
   for (Vec& sum : sums) sum = hn::Zero(d);
   for (int64_t g = 0; g < a.groups; ++g) {
-    if (n == 0) weights.fetch_ahead(g);
+    if (n == 0 && a.N <= kMostRows) weights.fetch_ahead(g);
+    fetch_next(weights, next, a.groups, g);
     const int64_t at = n * a.groups + g * kRows;
     const int8_t* x = a.bytes + at * kPackedGroup;
     Dots<Tile::kBits, kRows> dots(a.shifts + at);
@@ -236,20 +250,25 @@ HWY_INLINE void tile_rows(const BytesArgs& a, int64_t tile, int64_t lane, int64_
   for (int r = 0; r < kRows; ++r) store_outputs(a, n + r, tile * kPackedTile + lane, weights.finish(sums[r]));
 }
 
-// Rows [begin, end) of x, whole blocks, with a tile, which stays in the first caches.
+// Rows [begin, end) of x, whole blocks, with a tile, which stays in the first caches. The blocks of 8 share the lines
+// of the next one, so that memory is read all the time.
 template <template <int, int> class Dots, class Tile>
 HWY_INLINE void all_rows(const BytesArgs& a, int64_t tile, int64_t begin, int64_t end) {
+  constexpr int64_t kLines = Tile::kGroupBytes / kLine;
+  const int64_t blocks = (end - begin) / kMostRows;
   for (int64_t lane = 0; lane < kPackedTile; lane += lane_count()) {
     for (int64_t n = begin; n < end;) {
-      const int64_t rows = block_of(a.N, n).rows;
+      const int64_t rows = block_of(a.N, n).rows, block = (n - begin) / kMostRows;
       if (rows == 8) {
-        tile_rows<Dots, Tile, 8>(a, tile, lane, n);
+        const bool fetches = a.N > kMostRows && lane == 0;
+        const GroupLines next{kLines * block / blocks, kLines * (block + 1) / blocks};
+        tile_rows<Dots, Tile, 8>(a, tile, lane, n, fetches ? next : GroupLines());
       } else if (rows == 4) {
-        tile_rows<Dots, Tile, 4>(a, tile, lane, n);
+        tile_rows<Dots, Tile, 4>(a, tile, lane, n, {});
       } else if (rows == 2) {
-        tile_rows<Dots, Tile, 2>(a, tile, lane, n);
+        tile_rows<Dots, Tile, 2>(a, tile, lane, n, {});
       } else {
-        tile_rows<Dots, Tile, 1>(a, tile, lane, n);
+        tile_rows<Dots, Tile, 1>(a, tile, lane, n, {});
       }
       n += rows;
     }
@@ -291,7 +310,7 @@ void fetch_tiles(const BytesArgs& args, int64_t begin, int64_t end) noexcept {
   const PackedMatrix& w = args.w;
   auto fetch = [&](const void* all, int64_t bytes) {  // a tile's
     const auto* at = static_cast<const char*>(all) + begin * bytes;
-    for (int64_t i = 0; i < std::min(kAhead, (end - begin) * bytes); i += 64) fetch_once(at + i);
+    for (int64_t i = 0; i < std::min(kAhead, (end - begin) * bytes); i += kLine) fetch_once(at + i);
   };
   fetch(w.data, packed_data_bytes(w.packing, kPackedTile, w.I));
   fetch(w.scales, packed_scale_bytes(w.packing, kPackedTile, w.I));
