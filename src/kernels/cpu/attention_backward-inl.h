@@ -358,8 +358,8 @@ inline void stream_row(const Problem& x, const Plan& plan, const Item& item, Lin
   const int64_t share = (item.batch + 1) * x.H + item.head;
   const Rows of_queries[] = {{x.q, x.Dk}, {x.d_o, x.Dv}, {x.o, x.Dv}, {x.dq, x.Dk}};
   const Rows of_keys[] = {{x.k, x.Dk}, {x.v, x.Dv}, {x.dk, x.Dk}, {x.dv, x.Dv}};
-  for (const auto& [base, D] : of_queries) lines->add(base + share * x.N * D, x.N * D);
-  for (const auto& [base, D] : of_keys) lines->add(base + share * x.T * D, x.T * D);
+  for (const auto& [base, D] : of_queries) lines->add(base + share * x.N * D, 1, x.N * D, x.N * D);
+  for (const auto& [base, D] : of_keys) lines->add(base + share * x.T * D, 1, x.T * D, x.T * D);
 }
 
 inline void backward_tiles(const Problem& x, const Plan& plan, const Item& item, const Workspace& w) {

@@ -110,7 +110,7 @@ Plan make_plan(const Problem& x, bool backward) noexcept {
   }
   plan.group = group_of(x, plan);
   const bool streamed_pairs = backward && plan.narrow && x.T <= kStreamedRow;
-  plan.streamed = parallel ? streamed_pairs : plan.group > 1 && plan.group == x.H;
+  plan.streamed = parallel ? streamed_pairs : plan.group > 1;
   Workspace unused;
   plan.workspace = carve(x, plan, backward, nullptr, unused);
   return plan;

@@ -43,15 +43,18 @@ inline Ahead ahead_of(const Problem& x, const Plan& plan, const Item& item, int6
   return {base + ((item.batch + 1) * x.H * length + item.head * length + t) * D, D};
 }
 
-// Streams the head's share of the chunk at `token`, which counts over the batch. Only products with a state take lines:
-// those of pairs have few steps each, and asking costs them more than it gains.
+// Streams the head's share of the group's rows in the chunk at `token`, which counts over the batch. Only products with
+// a state take lines: those of pairs have few steps each, and asking costs them more than it gains.
 inline void stream_chunk(const Problem& x, const Plan& plan, const Item& item, int64_t token,
                          std::initializer_list<Rows> arrays, LineStream* lines) {
   lines->clear();
-  const int64_t n = std::min(plan.tile, x.B * x.T - token), turn = x.H - item.heads;
+  const int64_t n = std::min(plan.tile, x.B * x.T - token), turn = plan.group - item.heads;
   if (!plan.streamed || n <= 0) return;
-  const int64_t begin = n * turn / x.H, end = n * (turn + 1) / x.H;
-  for (const auto& [base, D] : arrays) lines->add(base + (token + begin) * x.H * D, (end - begin) * x.H * D);
+  const int64_t begin = n * turn / plan.group, end = n * (turn + 1) / plan.group;
+  const int64_t first = (token + begin) * x.H + item.head - turn;
+  for (const auto& [base, D] : arrays) {
+    if (D > 0) lines->add(base + first * D, end - begin, plan.group * D, x.H * D);
+  }
 }
 
 // Where a packed state keeps its normaliser: element f at first + f * step.

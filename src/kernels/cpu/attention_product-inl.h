@@ -57,9 +57,9 @@ HWY_INLINE void add_product(int64_t K, const float* HWY_RESTRICT a, int64_t step
 template <int kRows, int kVecs, bool kTransposed, class Source>
 HWY_INLINE void add_product_and_fetch(int64_t K, const float* HWY_RESTRICT a, int64_t step, const float* HWY_RESTRICT b,
                                       int64_t ldb, Vec (&sum)[kRows][kVecs], Source lines) {
-  const Lines ahead = kManyRegisters ? take_lines(lines, K) : Lines();
+  Lines ahead = kManyRegisters ? take_lines(lines, K) : Lines();
   for (int64_t k = 0; k < ahead.count; ++k) {
-    ahead.fetch(k);
+    ahead.fetch();
     add_product<kRows, kVecs, kTransposed>(1, left_at<kTransposed>(a, step, 0, k), step, b + k * ldb, ldb, sum);
   }
   const int64_t k = ahead.count;
