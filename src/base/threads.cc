@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <vector>
 
 #ifdef REBASED_STD_THREADS
 #include <thread>
-#include <vector>
 #else
 #include <omp.h>
 #endif
@@ -75,6 +75,27 @@ void parallel_for(int64_t n, int64_t grain, const RangeFunction& f) {
     }
   }
 #endif
+}
+
+void parallel_runs(int64_t n, int64_t run, const RangeFunction& f) {
+  struct alignas(64) Range {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+  if (n <= 0) return;
+  const int64_t runs = (n + run - 1) / run, parts = std::min<int64_t>(thread_count(), runs);
+  std::vector<Range> ranges(static_cast<size_t>(parts));
+  for (int64_t p = 0; p < parts; ++p) {
+    Range& range = ranges[static_cast<size_t>(p)];
+    range.next = runs * p / parts;
+    range.end = runs * (p + 1) / parts;
+  }
+  parallel_for(parts, 1, [&](int64_t first, int64_t) {
+    for (int64_t p = 0; p < parts; ++p) {
+      Range& range = ranges[static_cast<size_t>((first + p) % parts)];
+      for (int64_t i = range.next++; i < range.end; i = range.next++) f(i * run, std::min(n, (i + 1) * run));
+    }
+  });
 }
 
 }  // namespace rebased

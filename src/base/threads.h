@@ -18,4 +18,8 @@ int thread_index();
 using RangeFunction = std::function<void(int64_t begin, int64_t end)>;
 void parallel_for(int64_t n, int64_t grain, const RangeFunction& f);
 
+// The same in runs of `run`, as many calls a thread as it has time for: it takes its range run by run, then what others
+// have not begun of theirs. For work whose parts do not meet, on cores that are not equally fast.
+void parallel_runs(int64_t n, int64_t run, const RangeFunction& f);
+
 }  // namespace rebased

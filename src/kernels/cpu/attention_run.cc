@@ -86,9 +86,12 @@ Item make_item(const Problem& x, const Plan& plan, int64_t head, int64_t segment
   return {head / x.H, head % x.H, bound(segment), bound(segment + 1), plan.group};
 }
 
+constexpr int64_t kRuns = 8;  // of items a thread, or about as many
+
 void run_items(Pass pass, const Problem& x, const Plan& plan, const Scratch& scratch) {
   const bool shared = plan.segments > 1;
-  parallel_for(x.B * x.H / plan.group * plan.segments, 1, [&](int64_t begin, int64_t end) {
+  const int64_t items = x.B * x.H / plan.group * plan.segments;
+  parallel_runs(items, std::max<int64_t>(1, items / (kRuns * thread_count())), [&](int64_t begin, int64_t end) {
     Workspace w = scratch.workspace();
     for (int64_t i = begin; i < end; ++i) {
       const int64_t head = i / plan.segments * plan.group, segment = i % plan.segments;
