@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/threads.h"
+#include "kernels/cpu/parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/short_conv.cc"
@@ -42,14 +43,14 @@ void transpose_taps(const Args& a, int64_t c0, int64_t width, int64_t j0, int64_
   }
 }
 
-// What one thread of the gradient works with for channels [c0, c0 + width).
+// What one thread of the gradient works with for channels [c0, c0 + width) of some rows of the batch.
 struct GradBlock {
-  int64_t c0;
-  int64_t width;
-  float* du;     // [kTimeBlock + K - 1, width]: dL/du from the block's first token on
-  float* taps;   // [K, width]
-  float* dtaps;  // [K, width]
-  float* dbias;  // [width]
+  int64_t c0 = 0, width = 0;
+  int64_t begin = 0, end = 0;  // rows
+  float* du = nullptr;         // [kTimeBlock + K - 1, width]: dL/du from the block's first token on
+  float* taps = nullptr;       // [K, width]
+  float* dtaps = nullptr;      // [K, width]
+  float* dbias = nullptr;      // [width]
 };
 
 }  // namespace
@@ -241,11 +242,7 @@ void grad_channels(const GradArgs& g, const GradBlock& k) {
   transpose_taps(a, k.c0, k.width, 0, a.K, k.taps);
   std::fill_n(k.dtaps, a.K * k.width, 0.0f);
   std::fill_n(k.dbias, k.width, 0.0f);
-  for (int64_t b = 0; b < a.B; ++b) grad_row(g, k, b);
-  for (int64_t c = 0; c < k.width; ++c) {
-    for (int64_t j = 0; j < a.K; ++j) g.dw[(k.c0 + c) * a.K + j] = k.dtaps[j * k.width + c];
-    if (g.dbias) g.dbias[k.c0 + c] = k.dbias[c];
-  }
+  for (int64_t b = k.begin; b < k.end; ++b) grad_row(g, k, b);
 }
 
 }  // namespace
@@ -272,10 +269,49 @@ void advance_state(const Args& a, int64_t b) {
 
 int64_t grad_floats_a_channel(const Args& a) { return kTimeBlock + a.K - 1 + 2 * a.K + 1; }
 
-// Channels are split over threads: each owns its sums, whatever the number of threads.
-int64_t grad_width(const Args& a) {
-  const int64_t share = (a.C + thread_count() - 1) / thread_count();
-  return std::clamp<int64_t>((share + 15) / 16 * 16, 16, kGradChannels);
+// How threads share a gradient: rows of the batch, each thread with sums of its own, where there are enough of them,
+// since whoever wrote a row's inputs has them in its cache; else channels.
+struct GradShares {
+  int64_t parts;   // of the rows
+  int64_t width;   // channels of a block
+  int64_t blocks;  // of a part
+};
+
+GradShares grad_shares(const Args& a) {
+  const int64_t threads = thread_count(), parts = a.B >= threads ? threads : 1;
+  const int64_t share = parts > 1 ? a.C : (a.C + threads - 1) / threads;
+  const int64_t width = std::clamp<int64_t>((share + 15) / 16 * 16, 16, kGradChannels);
+  return {parts, width, (a.C + width - 1) / width};
+}
+
+GradBlock grad_block(const GradArgs& g, const GradShares& shares, int64_t part, int64_t block) {
+  const Args& a = g.forward;
+  const int64_t c0 = block * shares.width, width = std::min(shares.width, a.C - c0);
+  float* at = g.scratch + (part * a.C + c0) * grad_floats_a_channel(a);
+  auto take = [&at, width](int64_t rows) { return std::exchange(at, at + rows * width); };
+  GradBlock k{.c0 = c0, .width = width};
+  k.begin = a.B * part / shares.parts;
+  k.end = a.B * (part + 1) / shares.parts;
+  k.du = take(kTimeBlock + a.K - 1);
+  k.taps = take(a.K);
+  k.dtaps = take(a.K);
+  k.dbias = take(1);
+  return k;
+}
+
+// The sums of all parts, to their places.
+void join_sums(const GradArgs& g, const GradShares& shares) {
+  const int64_t K = g.forward.K;
+  for (int64_t part = 0; part < shares.parts; ++part) {
+    for (int64_t block = 0; block < shares.blocks; ++block) {
+      const GradBlock k = grad_block(g, shares, part, block);
+      if (g.dbias) join_part(part, k.width, k.dbias, g.dbias + k.c0);
+      for (int64_t c = 0; c < k.width; ++c) {
+        float* dw = g.dw + (k.c0 + c) * K;
+        for (int64_t j = 0; j < K; ++j) dw[j] = (part == 0 ? 0.0f : dw[j]) + k.dtaps[j * k.width + c];
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -287,26 +323,19 @@ void short_conv(const Args& a) noexcept {
   for (int64_t b = 0; a.stateT && b < a.B; ++b) advance_state(a, b);
 }
 
-int64_t short_conv_grad_scratch(const GradArgs& g) noexcept { return grad_floats_a_channel(g.forward) * g.forward.C; }
+int64_t short_conv_grad_scratch(const GradArgs& g) noexcept {
+  return grad_shares(g.forward).parts * grad_floats_a_channel(g.forward) * g.forward.C;
+}
 
 void short_conv_grad(const GradArgs& g) noexcept {
-  const Args& a = g.forward;
-  const int64_t width = grad_width(a);
+  const GradShares shares = grad_shares(g.forward);
   auto body = [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t c0 = block * width;
-      const int64_t channels = std::min(width, a.C - c0);
-      float* at = g.scratch + c0 * grad_floats_a_channel(a);
-      auto take = [&at, channels](int64_t rows) { return std::exchange(at, at + rows * channels); };
-      GradBlock k{c0, channels, nullptr, nullptr, nullptr, nullptr};
-      k.du = take(kTimeBlock + a.K - 1);
-      k.taps = take(a.K);
-      k.dtaps = take(a.K);
-      k.dbias = take(1);
-      HWY_DYNAMIC_DISPATCH(grad_channels)(g, k);
+    for (int64_t i = begin; i < end; ++i) {
+      HWY_DYNAMIC_DISPATCH(grad_channels)(g, grad_block(g, shares, i / shares.blocks, i % shares.blocks));
     }
   };
-  parallel_for((a.C + width - 1) / width, 1, std::ref(body));
+  parallel_for(shares.parts * shares.blocks, 1, std::ref(body));
+  join_sums(g, shares);
 }
 
 }  // namespace rebased::kernels::cpu
