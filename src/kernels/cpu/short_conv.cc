@@ -36,13 +36,6 @@ const float* input_row(const Args& a, int64_t b, int64_t s, int64_t c) {
   return a.state0 ? a.state0 + (b * (a.K - 1) + s + a.K - 1) * a.C + c : kZeros;
 }
 
-// Taps [j0, j0 + taps) of channels [c0, c0 + width): out[j, c].
-void transpose_taps(const Args& a, int64_t c0, int64_t width, int64_t j0, int64_t taps, float* out) {
-  for (int64_t c = 0; c < width; ++c) {
-    for (int64_t j = 0; j < taps; ++j) out[j * width + c] = a.w[(c0 + c) * a.K + j0 + j];
-  }
-}
-
 // What one thread of the gradient works with for channels [c0, c0 + width) of some rows of the batch.
 struct GradBlock {
   int64_t c0 = 0, width = 0;
@@ -62,6 +55,34 @@ namespace rebased::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
 using namespace lanes;  // NOLINT
+
+// out[j, c] = w[c, j] for the first channels, whole vectors of them, where a channel has exactly kCount taps; how many.
+template <int kCount>
+HWY_INLINE int64_t transpose_vectors(const float* w, int64_t width, float* out) {
+  const Tag d;
+  int64_t c = 0;
+  for (; c + lane_count() <= width; c += lane_count()) {
+    Vec v[4];
+    if constexpr (kCount == 3) {
+      hn::LoadInterleaved3(d, w + c * kCount, v[0], v[1], v[2]);
+    } else {
+      hn::LoadInterleaved4(d, w + c * kCount, v[0], v[1], v[2], v[3]);
+    }
+    for (int64_t j = 0; j < kCount; ++j) hn::StoreU(v[j], d, out + j * width + c);
+  }
+  return c;
+}
+
+// Taps [j0, j0 + taps) of channels [c0, c0 + width): out[j, c].
+HWY_INLINE void transpose_taps(const Args& a, int64_t c0, int64_t width, int64_t j0, int64_t taps, float* out) {
+  const float* w = a.w + c0 * a.K + j0;
+  int64_t c = 0;
+  if (a.K == 3 && taps == 3) c = transpose_vectors<3>(w, width, out);
+  if (a.K == 4 && taps == 4) c = transpose_vectors<4>(w, width, out);
+  for (; c < width; ++c) {
+    for (int64_t j = 0; j < taps; ++j) out[j * width + c] = w[c * a.K + j];
+  }
+}
 
 // A sweep's taps over one token: inputs[j] points at its channels.
 struct Sweep {
@@ -320,7 +341,11 @@ void short_conv(const Args& a) noexcept {
   auto body = [&a](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(forward_tokens)(a, begin, end); };
   parallel_for(a.B * a.T, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, a.C * std::max<int64_t>(1, a.K / 4))),
                std::ref(body));
-  for (int64_t b = 0; a.stateT && b < a.B; ++b) advance_state(a, b);
+  if (!a.stateT) return;
+  auto advance = [&a](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) advance_state(a, b);
+  };
+  parallel_for(a.B, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, a.C * a.K)), std::ref(advance));
 }
 
 int64_t short_conv_grad_scratch(const GradArgs& g) noexcept {
