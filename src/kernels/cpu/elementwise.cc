@@ -317,7 +317,7 @@ HWY_EXPORT(swiglu_rows);
 HWY_EXPORT(swiglu_grad_rows);
 HWY_EXPORT(dropout_range);
 
-constexpr int64_t kGrain = 16384;  // elements worth a thread
+constexpr int64_t kGrain = 8192;  // elements worth a thread
 
 template <class Args>
 void over_rows(int64_t N, const Args& args, void (*rows)(const Args&, int64_t, int64_t)) {

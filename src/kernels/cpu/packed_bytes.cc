@@ -91,8 +91,8 @@ namespace {
 
 HWY_EXPORT(round_groups);
 
-constexpr int64_t kGrain = 32768;        // multiplications worth a thread
-constexpr int64_t kRoundedGroups = 256;  // groups of x worth one
+constexpr int64_t kGrain = 32768;       // multiplications worth a thread
+constexpr int64_t kRoundedGroups = 64;  // groups of x worth one
 
 bool vnni_allowed = true;
 

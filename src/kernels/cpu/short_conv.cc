@@ -339,7 +339,7 @@ void join_sums(const GradArgs& g, const GradShares& shares) {
 
 void short_conv(const Args& a) noexcept {
   auto body = [&a](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(forward_tokens)(a, begin, end); };
-  parallel_for(a.B * a.T, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, a.C * std::max<int64_t>(1, a.K / 4))),
+  parallel_for(a.B * a.T, std::max<int64_t>(1, 4096 / std::max<int64_t>(1, a.C * std::max<int64_t>(1, a.K / 4))),
                std::ref(body));
   if (!a.stateT) return;
   auto advance = [&a](int64_t begin, int64_t end) {
