@@ -204,6 +204,29 @@ HWY_INLINE void prefetch_next(const Args& a, const Slots& slots, int64_t left, i
   }
 }
 
+// Of a step's slots as many as reach the last that rows [first, first + count) of a block may see.
+HWY_INLINE int64_t slots_seen(const Args& a, const Rows& rows, const Slots& slots, int64_t first, int64_t count) {
+  if (a.additive_mask) return slots.count;
+  const int64_t group = heads_a_key(a), *positions = a.query_pos + rows.b * a.T;
+  const int64_t begin = (rows.first + first) / group, end = (rows.first + first + count - 1) / group + 1;
+  const int64_t latest = *std::max_element(positions + begin, positions + end);
+  int64_t seen = slots.count;
+  while (seen > 0 && (slots.positions[seen - 1] < 0 || slots.positions[seen - 1] > latest)) --seen;
+  return seen;
+}
+
+// Calls body(first row, rows, slots) for pieces of a block: the whole of it where every row sees every slot, else a few
+// rows with the slots up to the last one that they see.
+template <class Body>
+HWY_INLINE void for_each_piece(const Args& a, const Rows& rows, const Slots& slots, Sight seen, const Body& body) {
+  constexpr int64_t kPiece = 2 * kTileRows;
+  if (seen == Sight::kEverything) return body(0, round_up(rows.count, kTileRows), slots.count);
+  for (int64_t i = 0; i < rows.count; i += kPiece) {
+    const int64_t count = std::min(kPiece, rows.count - i);
+    body(i, round_up(count, kTileRows), slots_seen(a, rows, slots, i, count));
+  }
+}
+
 // A step for many rows, with as many slots `left` behind it: the keys turned, the values copied, two products a block.
 void add_slots(const Args& a, const Plan& plan, const Task& task, const Part& part, const Slots& slots, int64_t left) {
   bool ready = false;
@@ -218,13 +241,17 @@ void add_slots(const Args& a, const Plan& plan, const Task& task, const Part& pa
     }
     prefetch_next(a, slots, left, block, task.count);
     const State state = state_of(a, plan, part, block);
-    const int64_t count = round_up(rows.count, kTileRows);
-    multiply(count, kKeys, a.Dk, {state.q, a.Dk, 1}, part.keys, kKeys, false, part.scores, kKeys);
+    for_each_piece(a, rows, slots, seen, [&](int64_t i, int64_t count, int64_t n) HWY_ATTR {
+      multiply(count, round_up(n, lane_count()), a.Dk, {state.q + i * a.Dk, a.Dk, 1}, part.keys, kKeys, false,
+               part.scores + i * kKeys, kKeys);
+    });
     if (seen == Sight::kSome) mask_slots(a, rows, part.scores, slots);
     weigh_slots(plan, rows.count, state, part.scores);
     if (a.dropout > 0) drop_slots(a, rows, part.scores, slots);
-    multiply(count, plan.width, slots.count, {part.scores, kKeys, 1}, part.values, plan.width, true, state.o,
-             plan.width);
+    for_each_piece(a, rows, slots, seen, [&](int64_t i, int64_t count, int64_t n) HWY_ATTR {
+      multiply(count, plan.width, n, {part.scores + i * kKeys, kKeys, 1}, part.values, plan.width, true,
+               state.o + i * plan.width, plan.width);
+    });
   }
 }
 
