@@ -37,8 +37,9 @@ void run_range(int index, int64_t begin, int64_t end, const RangeFunction& f) {
 }  // namespace
 
 int thread_count() {
-  int threads = g_threads.load(std::memory_order_relaxed);
-  return threads > 0 ? threads : allowed_cores();
+  static const int cores = allowed_cores();  // a system call, which every small operation would make several times
+  const int threads = g_threads.load(std::memory_order_relaxed);
+  return threads > 0 ? threads : cores;
 }
 
 void set_thread_count(int threads) {

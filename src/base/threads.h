@@ -5,7 +5,8 @@
 
 namespace rebased {
 
-// Number of threads that parallel_for and the BLAS use; at least 1. The default is every core the process may run on.
+// Number of threads that parallel_for and the BLAS use; at least 1. The default is every core the process may
+// run on when it first asks.
 int thread_count();
 void set_thread_count(int threads);
 
