@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/bf16_lanes-inl.h"
 #include "kernels/cpu/linear_tile-inl.h"
