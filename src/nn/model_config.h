@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "config/options.h"
+#include "io/model_folder.h"
+#include "nn/sequence_mixer.h"
 #include "nn/state_mixer.h"
 
 namespace rebased {
@@ -51,5 +53,12 @@ struct ModelConfig {
 
 // The config with every option of every mixer filled in; throws ConfigError. `where` names the document.
 ModelConfig model_config_from_json(const Json& document, std::string_view where);
+
+// Models are saved with every option. One that is missing came later, and where the tensors tell what held before, it
+// is filled in from them. shape_of takes full names ("layers.0.mixer.conv.weight").
+void complete_saved_config(Json& document, const ShapeOf& shape_of);
+
+// The config of a model folder of this or an earlier version; throws ConfigError.
+ModelConfig model_config_of(const ModelFolder& folder);
 
 }  // namespace rebased

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "config/options.h"
@@ -27,6 +29,9 @@ struct MixerOutput {
   Value y;         // [B, T, C]; [B, N, C] with Context::outputs
   Value aux_loss;  // scalar to be added to the loss, or empty
 };
+
+// Shape of a saved tensor; nothing when there is none of that name.
+using ShapeOf = std::function<std::optional<Shape>(const std::string& name)>;
 
 // Where a mixer is being built.
 struct MixerSetup {

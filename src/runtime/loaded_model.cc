@@ -28,7 +28,7 @@ std::unique_ptr<LoadedModel> LoadedModel::open(const std::string& path, const st
                       packing_name(*held), *weights);
   }
   auto engine = std::make_unique<CpuEngine>(packing);
-  auto model = std::make_unique<LanguageModel>(model_config_from_json(folder.config, path + "/config.json"));
+  auto model = std::make_unique<LanguageModel>(model_config_of(folder));
   model->parameters().load(*engine, folder.tensors, path);
   return std::make_unique<LoadedModel>(path, std::move(engine), std::move(model),
                                        read_tokenizer(path + "/tokenizer.json"));

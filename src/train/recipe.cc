@@ -73,14 +73,43 @@ Recipe recipe_from_json(const Json& document, std::string_view where) {
   return recipe;
 }
 
-Recipe load_recipe(const std::string& path, const std::vector<std::string>& assignments) {
-  Json document = read_toml_file(path);
-  for (const std::string& assignment : assignments) apply_set(document, assignment);
+namespace {
+
+Recipe recipe_of_file(const Json& document, const std::string& path) {
   Recipe recipe = recipe_from_json(document, path);
   const fs::path folder = fs::path(path).parent_path();
   for (std::string& file : recipe.data.text) file = beside(file, folder);
   for (std::string& file : recipe.data.validation_text) file = beside(file, folder);
   return recipe;
+}
+
+// In the newest checkpoint that can be read: resuming says what is wrong with the others.
+std::optional<Shape> saved_shape(const RunFolder& folder, const std::string& name) {
+  for (const CheckpointEntry& checkpoint : folder.list_checkpoints()) {
+    try {
+      const ModelFolder model = open_model_folder(checkpoint.path.string());
+      if (const TensorView* tensor = model.tensors.find(name)) return tensor->shape;
+    } catch (const Error&) {
+      continue;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Recipe load_recipe(const std::string& path, const std::vector<std::string>& assignments) {
+  Json document = read_toml_file(path);
+  for (const std::string& assignment : assignments) apply_set(document, assignment);
+  return recipe_of_file(document, path);
+}
+
+Recipe load_run_recipe(const RunFolder& folder) {
+  Json document = read_toml_file(folder.recipe().string());
+  if (document.contains("model")) {
+    complete_saved_config(document["model"], [&](const std::string& name) { return saved_shape(folder, name); });
+  }
+  return recipe_of_file(document, folder.recipe().string());
 }
 
 }  // namespace rebased

@@ -7,6 +7,7 @@
 
 #include "config/options.h"
 #include "nn/model_config.h"
+#include "record/run_folder.h"
 
 namespace rebased {
 
@@ -157,5 +158,9 @@ Recipe recipe_from_json(const Json& document, std::string_view where);
 // recipe_from_json of the file with assignments "a.b=c" carried out first. Relative text paths that do not exist are
 // looked for beside the recipe.
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& assignments);
+
+// The recipe that a run goes on with. An option of the model that a run of an earlier version does not name is what its
+// checkpoint has.
+Recipe load_run_recipe(const RunFolder& folder);
 
 }  // namespace rebased

@@ -60,7 +60,7 @@ RunOutcome run_point(const Recipe& recipe, const fs::path& root, MakeEngine make
     return train_run(recipe, std::move(engine), folder, false);
   }
   const RunFolder folder = RunFolder::open(root);
-  if (read_file(folder.recipe().string()) != resolved) {
+  if (to_toml(options_to_json(load_run_recipe(folder))) != resolved) {  // an earlier version named fewer options
     throw ConfigError("{} holds a run of another recipe; choose another --out or remove it", root.string());
   }
   return train_run(recipe, std::move(engine), folder, true);

@@ -42,7 +42,7 @@ int resume_run(const TrainFlags& flags, MakeEngine make_engine) {
   const std::string root = flags.out.empty() ? flags.target : flags.out;
   if (!flags.set.empty()) throw UsageError("--set cannot take effect with --resume: a run goes on with its own recipe");
   const RunFolder folder = RunFolder::open(root);
-  const Recipe recipe = load_recipe(folder.recipe().string(), {});
+  const Recipe recipe = load_run_recipe(folder);
   return run_and_report(recipe, make_engine(recipe), folder, true);
 }
 

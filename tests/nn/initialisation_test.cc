@@ -146,9 +146,12 @@ TEST(Initialisation, OfFeatureMaps) {
 TEST(Initialisation, OfTheImplicitFilter) {
   const Json mixer{{"type", "base_conv"}, {"filter", "implicit"}, {"max_tokens", 5}};
   LanguageModel model =
-      model_from({{"d_model", 16}, {"n_layers", 1}, {"vocab_size", 8}, {"mixers", Json::array({mixer})}});
+      model_from({{"d_model", 12}, {"n_layers", 1}, {"vocab_size", 8}, {"mixers", Json::array({mixer})}});
   CpuEngine cpu;
   model.parameters().initialise(cpu, 1);
+  const Param& hidden = model.parameters().at("layers.0.mixer.conv.mlp.0.weight");
+  EXPECT_EQ(hidden.spec.shape, Shape({16, 3}));  // whatever d_model is
+  EXPECT_EQ(model.parameters().at("layers.0.mixer.conv.mlp.2.weight").spec.shape, Shape({12, 16}));
   const Param& lags = model.parameters().at("layers.0.mixer.conv.lag_features");
   EXPECT_FALSE(lags.spec.trainable);
   const std::vector<double> features = values_of(lags);

@@ -68,6 +68,7 @@ TEST(ModelConfig, RefusesOptionsThatCannotTakeEffect) {
   EXPECT_THAT(refusal(with_mixer({{"type", "base_conv"}, {"max_tokens", 8}})), HasSubstr("max_tokens"));
   EXPECT_THAT(refusal(with_mixer({{"type", "base_conv"}, {"filter", "long"}, {"max_tokens", 8}, {"kernel", 4}})),
               HasSubstr("kernel"));
+  EXPECT_THAT(refusal(with_mixer({{"type", "base_conv"}, {"filter_hidden", 8}})), HasSubstr("filter_hidden"));
   const auto map = [](const Json& feature_map) {
     return with_mixer({{"type", "linear_attention"}, {"feature_map", feature_map}});
   };
@@ -76,6 +77,33 @@ TEST(ModelConfig, RefusesOptionsThatCannotTakeEffect) {
   EXPECT_THAT(refusal(map({{"name", "elu"}, {"size", 3}})), HasSubstr("size"));
   EXPECT_THAT(refusal(map({{"name", "elu"}, {"nu", 3}})), HasSubstr("nu"));
   EXPECT_THAT(refusal(map({{"name", "elu"}, {"tie", false}})), HasSubstr("tie"));
+}
+
+// Saved configs name every option: what one lacks came later, and its tensors say what held before.
+TEST(ModelConfig, TakesOptionsThatCameLaterFromTheTensors) {
+  const Json implicit{{"type", "base_conv"}, {"filter", "implicit"}};
+  Json given = implicit;
+  given["filter_hidden"] = 5;
+  Json document{
+      {"mixers", Json::array({Json{{"type", "rebased"}}, implicit, given, implicit, Json{{"type", "base_conv"}}})}};
+  complete_saved_config(document, [](const std::string& name) -> std::optional<Shape> {
+    if (name == "layers.1.mixer.conv.mlp.0.bias" || name == "layers.2.mixer.conv.mlp.0.bias") return Shape({12});
+    return std::nullopt;
+  });
+  EXPECT_EQ(document["mixers"][0], Json({{"type", "rebased"}}));
+  EXPECT_EQ(document["mixers"][1]["filter_hidden"], 12);
+  EXPECT_EQ(document["mixers"][2], given);
+  EXPECT_EQ(document["mixers"][3], implicit);  // no such tensor: the default
+  EXPECT_EQ(document["mixers"][4], Json({{"type", "base_conv"}}));
+}
+
+TEST(ModelConfig, LeavesWhatIsNoConfigToTheReader) {
+  for (const char* text : {"null", "[]", "{}", R"({"mixers": 3})", R"({"mixers": [3, {"type": 5}, {"kernel": 3}]})",
+                           R"({"mixers": [{"type": "rebasd"}, {"type": "base_conv", "filter": 7}]})"}) {
+    Json document = Json::parse(text);
+    complete_saved_config(document, [](const std::string&) { return Shape({2}); });
+    EXPECT_EQ(document, Json::parse(text));
+  }
 }
 
 TEST(ModelConfig, FillsInEveryOptionAndIsAcceptedBack) {

@@ -7,10 +7,12 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "config/document.h"
 #include "engine/cpu/cpu_value.h"
 #include "io/file.h"
 #include "io/resident_memory.h"
 #include "io/temporary_folder.h"
+#include "runtime/convert.h"
 #include "runtime/session.h"
 #include "runtime/tiny_model.h"
 
@@ -99,6 +101,30 @@ std::vector<float> logits_of(LoadedModel& loaded) {
     all.insert(all.end(), logits.begin(), logits.end());
   }
   return all;
+}
+
+// A folder from before filter_hidden: the filter network is as wide as the model. Whole, it answers what the folder
+// with the option answers; packed, it opens too.
+TEST_F(LoadedModelTest, AnOlderImplicitFilterIsAsWideAsItsTensors) {
+  ModelConfig config = tiny_config();
+  config.d_model = 12;
+  config.max_tokens = 80;
+  config.mixers[0] = Json{{"type", "base_conv"}, {"filter", "implicit"}, {"filter_hidden", 12}};
+  save(config);
+  const std::vector<float> expected = logits_of(*LoadedModel::open(path_));
+  Json older = options_to_json(config);
+  older["mixers"][0].erase("filter_hidden");
+  write_file_atomic(path_ + "/config.json", older.dump());
+  const auto loaded = LoadedModel::open(path_);
+  EXPECT_EQ(loaded->model().config().mixers[0]["filter_hidden"], 12);
+  EXPECT_EQ(logits_of(*loaded), expected);
+  const std::string packed = folder_ / "packed";
+  convert_model(path_, "int8", packed);
+  Json older_packed = parse_json(read_file(packed + "/config.json"), packed);
+  EXPECT_EQ(older_packed["mixers"][0]["filter_hidden"], 12);
+  older_packed["mixers"][0].erase("filter_hidden");
+  write_file_atomic(packed + "/config.json", older_packed.dump());
+  EXPECT_EQ(LoadedModel::open(packed)->model().config().mixers[0]["filter_hidden"], 12);
 }
 
 // |a - b| / |b|

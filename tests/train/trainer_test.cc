@@ -234,6 +234,26 @@ TEST_F(TrainerTest, StatisticsAreWrittenForEveryParameter) {
   EXPECT_TRUE(found);
 }
 
+// A run from before filter_hidden, whose filter network is as wide as its model. The newest checkpoint may be damaged.
+TEST_F(TrainerTest, AnOlderRunGoesOnWithTheFilterOfItsCheckpoint) {
+  Json document = parse_toml(kSmall, "small.toml");
+  document["model"]["d_model"] = 12;
+  document["model"]["mixers"] =
+      Json::array({Json{{"type", "base_conv"}, {"filter", "implicit"}, {"filter_hidden", 12}}});
+  const Recipe r = recipe_from_json(document, "small.toml");
+  stop_ = true;
+  train(r, "older");
+  train(r, "older", true);
+  const RunFolder folder = RunFolder::open(root_ / "older");
+  Json older = read_toml_file(folder.recipe().string());
+  older["model"]["mixers"][0].erase("filter_hidden");
+  write_file_atomic(folder.recipe().string(), to_toml(older));
+  EXPECT_EQ(options_to_json(load_run_recipe(folder)), options_to_json(r));
+  ASSERT_EQ(folder.list_checkpoints().size(), 2U);
+  write_file_atomic((folder.list_checkpoints()[0].path / "model.safetensors").string(), "cut");
+  EXPECT_EQ(options_to_json(load_run_recipe(folder)), options_to_json(r));
+}
+
 TEST_F(TrainerTest, CheckpointOfAnotherModelIsRefusedByTensor) {
   train(recipe(), "a");
   const Recipe wider = recipe({"model.d_model=32"});

@@ -32,6 +32,8 @@ void refuse_idle_options(const BaseConvMixer::Options& options, const std::strin
     throw ConfigError("{}.kernel cannot take effect with a {} filter", path, options.filter);
   if (!is_long && options.max_tokens != 0)
     throw ConfigError("{}.max_tokens cannot take effect with a short filter", path);
+  if (options.filter != "implicit" && options.filter_hidden != defaults.filter_hidden)
+    throw ConfigError("{}.filter_hidden cannot take effect with a {} filter", path, options.filter);
   if (!gated && options.expand != defaults.expand)
     throw ConfigError("{}.expand cannot take effect in the zoology form", path);
   if (gated && options.use_act) throw ConfigError("{}.use_act cannot take effect in the gated form", path);
@@ -70,8 +72,14 @@ void BaseConvMixer::declare_long_filter(const Scope& scope) {
     return;
   }
   lag_features_ = &scope.buffer("lag_features", Shape({options_.max_tokens, kLagFeatures}), fill_lag_features);
-  filter_in_ = Linear(scope.child("mlp.0"), kLagFeatures, channels_, true);
-  filter_out_ = Linear(scope.child("mlp.2"), channels_, channels_, true);
+  filter_in_ = Linear(scope.child("mlp.0"), kLagFeatures, options_.filter_hidden, true);
+  filter_out_ = Linear(scope.child("mlp.2"), options_.filter_hidden, channels_, true);
+}
+
+void BaseConvMixer::complete_options(Json& options, const ShapeOf& shape_of) {
+  if (options.contains("filter_hidden") || !options.contains("filter") || options["filter"] != "implicit") return;
+  const std::optional<Shape> bias = shape_of("conv.mlp.0.bias");  // never packed
+  if (bias && bias->rank() == 1) options["filter_hidden"] = (*bias)[0];
 }
 
 Value BaseConvMixer::long_filter() const {

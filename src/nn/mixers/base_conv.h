@@ -17,6 +17,7 @@ class BaseConvMixer : public SequenceMixer {
     int64_t kernel = 3;
     std::string filter = "short";
     int64_t max_tokens = 0;
+    int64_t filter_hidden = 16;
     bool use_act = false;
     int64_t expand = 4;
 
@@ -29,12 +30,17 @@ class BaseConvMixer : public SequenceMixer {
         "short: learned taps; long: a learned tap for every lag; implicit: those taps from a small MLP of the lag",
         one_of({"short", "long", "implicit"}));
       v("max_tokens", max_tokens, "taps of a long or implicit filter; 0: the model's max_tokens", at_least(0));
+      v("filter_hidden", filter_hidden, "implicit filter: hidden width of its MLP, whatever d_model is (published: 16)",
+        at_least(1));
       v("use_act", use_act, "zoology form: SiLU on both factors");
       v("expand", expand, "gated form: width of in_proj over d_model (even)", at_least(2));
     }
   };
 
   BaseConvMixer(const Options& options, const Scope& scope, const MixerSetup& setup);
+
+  // filter_hidden of models from before the option: the width that their tensors have, then d_model's.
+  static void complete_options(Json& options, const ShapeOf& shape_of);
 
   MixerTraits traits() const override;
   MixerState initial_state(Engine& engine, int64_t batch) const override;

@@ -19,6 +19,8 @@ struct MixerEntry {
   std::function<std::unique_ptr<SequenceMixer>(const Json& options, std::string_view where, const Scope&,
                                                const MixerSetup&)>
       build;
+  // Fills in options that a model from before them does not name; shape_of knows its tensors by the mixer's own names.
+  std::function<void(Json& options, const ShapeOf& shape_of)> complete;
   std::function<std::vector<OptionHelp>()> help;
 };
 
@@ -41,6 +43,12 @@ MixerEntry mixer_entry(std::string name, std::string summary) {
                       const MixerSetup& setup) -> std::unique_ptr<SequenceMixer> {
             return std::make_unique<Mixer>(options_from_json<Options>(options, where), scope, setup);
           },
+          .complete =
+              [](Json& options, const ShapeOf& shape_of) {
+                if constexpr (requires { Mixer::complete_options(options, shape_of); }) {
+                  Mixer::complete_options(options, shape_of);
+                }
+              },
           .help = [] { return options_help<Options>(); }};
 }
 
