@@ -33,6 +33,7 @@ void refuse_idle_options(const FeatureMapOptions& options, const std::string& pa
   refuse(options.size != defaults.size, {"all_poly", "performer"}, "size");
   refuse(options.nu != defaults.nu, {"dpfp"}, "nu");
   refuse(options.tie != defaults.tie, {"all_poly", "hedgehog", "hadamard"}, "tie");
+  refuse(options.bias != defaults.bias, {"hedgehog"}, "bias");
 }
 
 // Rotates the last dimension right by `places`: y[i] = x[i - places].
@@ -61,6 +62,7 @@ FeatureMap::FeatureMap(const FeatureMapOptions& options, const Scope& scope, int
     second_ = Linear(scope.child("layer2"), dim, dim, true);
   } else if (options.name == "hedgehog") {
     projection_ = &scope.param("layer.weight", Shape({dim, dim}), init::identity());
+    if (options.bias) bias_ = &scope.gain_or_bias("layer.bias", Shape({dim}), init::constant(0));
   } else if (options.name == "performer") {
     // Unit rows divided by sqrt(m / d): zoology's scaling of its projection.
     const double scale = std::sqrt(static_cast<double>(dim) / static_cast<double>(size_));
@@ -82,9 +84,9 @@ Value FeatureMap::performer(const Value& x) const {
   return unary(UnaryOp::kExp, add(projected, norm));
 }
 
-// softmax([2Wx, -2Wx]): arXiv:2402.04347.
+// softmax([2y, -2y]), y = Wx or, as fla codes it, Wx + b: arXiv:2402.04347.
 Value FeatureMap::hedgehog(const Value& x) const {
-  const Value y = scale_shift(linear(x, projection_->value), 2);
+  const Value y = scale_shift(linear(x, projection_->value, value_or_empty(bias_)), 2);
   return softmax(joined(y, scale_shift(y, -1)));
 }
 

@@ -16,6 +16,7 @@ struct FeatureMapOptions {
   int64_t size = 0;
   int64_t nu = 4;
   bool tie = true;
+  bool bias = false;
 
   template <class V>
   void visit(V& v) {
@@ -27,6 +28,7 @@ struct FeatureMapOptions {
     v("size", size, "all_poly and performer: number of features; 0: feature_dim, or 256 for performer", at_least(0));
     v("nu", nu, "dpfp: shifts", at_least(1));
     v("tie", tie, "maps with parameters: one map for q and k");
+    v("bias", bias, "hedgehog: a bias behind its matrix (fla)");
   }
 };
 
@@ -51,6 +53,7 @@ class FeatureMap {
   int64_t size_ = 0;
   Linear first_, second_;
   Param* projection_ = nullptr;
+  Param* bias_ = nullptr;
 };
 
 }  // namespace rebased

@@ -48,7 +48,8 @@ LanguageModel::LanguageModel(ModelConfig config) : config_(std::move(config)) {
   for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
     blocks_.push_back(std::make_unique<Block>(config_, root.child(fmt::format("layers.{}", layer)), layer));
   }
-  ln_f_ = Norm(root.child("ln_f"), norm_kind(config_.norm), config_.d_model, config_.norm_eps);
+  const double final_eps = config_.final_norm_eps > 0 ? config_.final_norm_eps : config_.norm_eps;
+  ln_f_ = Norm(root.child("ln_f"), norm_kind(config_.norm), config_.d_model, final_eps);
   if (!config_.tie_embeddings) lm_head_ = &root.matrix("lm_head.weight", table, init::normal(config_.init_std));
 }
 

@@ -21,6 +21,7 @@ struct ModelConfig {
   std::vector<StateMixerOptions> state_mixers = {StateMixerOptions{}};
   std::string norm = "layer";
   double norm_eps = 1e-5;
+  double final_norm_eps = 0;
   bool affine_norm = true;
   bool pre_norm = true;
   double embed_dropout = 0.1;
@@ -41,6 +42,8 @@ struct ModelConfig {
     v("state_mixers", state_mixers, "feed-forward parts; layer i takes state_mixers[i mod length]");
     v("norm", norm, "layer: LayerNorm; rms: RMSNorm", one_of({"layer", "rms"}));
     v("norm_eps", norm_eps, "added to the variance", at_least(0));
+    v("final_norm_eps", final_norm_eps,
+      "of the last norm; 0: norm_eps (published: its layer_norm_epsilon is this alone)", at_least(0));
     v("affine_norm", affine_norm, "learned gain (and bias of LayerNorm) in the blocks");
     v("pre_norm", pre_norm, "normalise before each part; false: after it");
     v("embed_dropout", embed_dropout, "on the embeddings while training", between(0, 0.999));

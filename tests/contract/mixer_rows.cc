@@ -81,8 +81,10 @@ void add_linear_rows(std::vector<MixerRow>& rows) {
   add("all_poly_untied", {{"name", "all_poly"}, {"tie", false}}, unnormalised);
   add("performer", {{"name", "performer"}, {"size", 12}});
   add("hedgehog", {{"name", "hedgehog"}});
-  add("hedgehog_untied", {{"name", "hedgehog"}, {"tie", false}});
-  add("dpfp", {{"name", "dpfp"}, {"nu", 3}}, unnormalised);
+  add("hedgehog_untied", {{"name", "hedgehog"}, {"tie", false}, {"bias", true}});
+  Json scaled_by_map = unnormalised;
+  scaled_by_map["scale_by_map"] = true;
+  add("dpfp", {{"name", "dpfp"}, {"nu", 3}}, scaled_by_map);
   add("hadamard", {{"name", "hadamard"}}, unnormalised);
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "engine/cpu/cpu_engine.h"
 #include "nn/mixers/registry.h"
 #include "nn/models.h"
 
@@ -77,6 +78,7 @@ TEST(ModelConfig, RefusesOptionsThatCannotTakeEffect) {
   EXPECT_THAT(refusal(map({{"name", "elu"}, {"size", 3}})), HasSubstr("size"));
   EXPECT_THAT(refusal(map({{"name", "elu"}, {"nu", 3}})), HasSubstr("nu"));
   EXPECT_THAT(refusal(map({{"name", "elu"}, {"tie", false}})), HasSubstr("tie"));
+  EXPECT_THAT(refusal(map({{"name", "hadamard"}, {"bias", true}})), HasSubstr("bias"));
 }
 
 // Saved configs name every option: what one lacks came later, and its tensors say what held before.
@@ -104,6 +106,25 @@ TEST(ModelConfig, LeavesWhatIsNoConfigToTheReader) {
     complete_saved_config(document, [](const std::string&) { return Shape({2}); });
     EXPECT_EQ(document, Json::parse(text));
   }
+}
+
+TEST(ModelConfig, ItsLastNormMayHaveAnEpsOfItsOwn) {
+  const auto shifted = [](const Json& changes) {
+    Json json{
+        {"d_model", 6}, {"vocab_size", 5}, {"n_layers", 1}, {"mixers", Json::array({Json{{"type", "identity"}}})}};
+    json.update(changes);
+    LanguageModel model = model_from(json);
+    CpuEngine cpu;
+    model.parameters().initialise(cpu, 1);
+    const std::vector<float> hidden = {1, 2, 3, 4, 5, 6};
+    const Value logits = model.logits(cpu.from_host(hidden.data(), DType::kF32, Shape({1, 1, 6}), DType::kF32));
+    float first = 0;
+    cpu.to_host(slice(logits, 2, 0, 1), &first, DType::kF32);
+    return first;
+  };
+  const float variance = 35.0f / 12;  // of 1 .. 6
+  EXPECT_EQ(shifted({{"norm_eps", 1e-2}}), shifted({{"norm_eps", 1e-2}, {"final_norm_eps", 1e-2}}));
+  EXPECT_NEAR(shifted({{"norm_eps", 0.5}, {"final_norm_eps", 3 * variance}}) / shifted({{"norm_eps", 0}}), 0.5, 1e-6);
 }
 
 TEST(ModelConfig, FillsInEveryOptionAndIsAcceptedBack) {

@@ -114,6 +114,7 @@ TEST_F(LoadedModelTest, AnOlderImplicitFilterIsAsWideAsItsTensors) {
   const std::vector<float> expected = logits_of(*LoadedModel::open(path_));
   Json older = options_to_json(config);
   older["mixers"][0].erase("filter_hidden");
+  older.erase("final_norm_eps");
   write_file_atomic(path_ + "/config.json", older.dump());
   const auto loaded = LoadedModel::open(path_);
   EXPECT_EQ(loaded->model().config().mixers[0]["filter_hidden"], 12);

@@ -45,6 +45,11 @@ Value with_prefix(const Value& causal, const Value& q, const Value& k, const Val
 
 }  // namespace
 
+double LinearAttentionMixer::scale() const {
+  if (!options_.use_scale) return 1;
+  return 1 / std::sqrt(static_cast<double>(options_.scale_by_map ? map_q_.size() : options_.feature_dim));
+}
+
 MixerOutput LinearAttentionMixer::run(const Value& x, const Context& ctx, MixerState* state) {
   const Value q = map_q_(heads_.split(heads_.query(x)));
   const Value k = map_k_(heads_.split(heads_.key(x)));
@@ -53,11 +58,7 @@ MixerOutput LinearAttentionMixer::run(const Value& x, const Context& ctx, MixerS
   ctx.observe(path() + ".k", k);
   ctx.observe(path() + ".v", v);
   const LinearOptions attention{
-      .scale = options_.use_scale ? 1 / std::sqrt(static_cast<double>(options_.feature_dim)) : 1,
-      .eps = options_.eps,
-      .normalize = options_.normalize,
-      .form = ctx.form,
-      .chunk = ctx.chunk};
+      .scale = scale(), .eps = options_.eps, .normalize = options_.normalize, .form = ctx.form, .chunk = ctx.chunk};
   Value o = with_linear_state(state, [&](LinearState* sums) { return linear_attention(q, k, v, attention, sums); });
   if (!ctx.prefix_len.empty()) o = with_prefix(o, q, k, v, attention, ctx.prefix_len);
   if (options_.output_norm) o = output_norm_(o);

@@ -18,6 +18,7 @@ class LinearAttentionMixer : public SequenceMixer {
     double eps = 1e-12;
     bool normalize = true;
     bool use_scale = false;
+    bool scale_by_map = false;
     bool output_norm = false;
     double output_norm_eps = 1e-5;
 
@@ -29,7 +30,8 @@ class LinearAttentionMixer : public SequenceMixer {
       v("feature_map", feature_map, "map of queries and keys");
       v("eps", eps, "added to the normaliser; part of the model", at_least(0));
       v("normalize", normalize, "divide by the sum of similarities");
-      v("use_scale", use_scale, "scale similarities by feature_dim^-1/2 (fla)");
+      v("use_scale", use_scale, "scale similarities by feature_dim^-1/2");
+      v("scale_by_map", scale_by_map, "with use_scale: by the map's number of features instead (fla)");
       v("output_norm", output_norm, "RMSNorm over each head of the output (fla)");
       v("output_norm_eps", output_norm_eps, "of that RMSNorm", at_least(0));
     }
@@ -45,6 +47,8 @@ class LinearAttentionMixer : public SequenceMixer {
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
 
  private:
+  double scale() const;
+
   Options options_;
   LinearHeads heads_;
   FeatureMap map_q_, map_k_;

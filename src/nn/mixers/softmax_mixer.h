@@ -19,7 +19,7 @@ struct SoftmaxOptions {
   double rope_fraction = 0;
   double rope_base = 10000;
   bool qk_norm = false;
-  double qk_norm_eps = 1e-6;
+  double qk_norm_eps = 1e-5;
   double dropout = 0;
   bool additive_mask = false;
 
