@@ -129,7 +129,7 @@ void add_convolution_rows(std::vector<MixerRow>& rows) {
   base_conv("gated", {{"form", "gated"}, {"expand", 2}});
   base_conv("long", {{"filter", "long"}, {"max_tokens", 130}});
   base_conv("implicit", {{"filter", "implicit"}}, 130);
-  base_conv("implicit_narrow", {{"filter", "implicit"}, {"filter_hidden", 5}, {"max_tokens", 130}});
+  base_conv("implicit_wide", {{"filter", "implicit"}, {"filter_hidden", 20}, {"max_tokens", 130}});
 }
 
 std::vector<MixerRow> make_rows() {

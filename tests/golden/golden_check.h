@@ -1,11 +1,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "golden/golden_file.h"
-#include "support/torch.h"
+#include "support/gradients.h"
 
 namespace rebased::testing {
 
@@ -28,6 +29,10 @@ enum class Ordering : uint8_t {
 
 // `compute` runs on an engine; leaves must be made with leaf() below.
 using Compute = std::function<Computation(Engine& engine, Form form, int64_t chunk)>;
+
+// The engines that goldens are compared on. Where there is no libtorch, only our own training engine is left.
+std::unique_ptr<Engine> float64_composite();  // null without libtorch
+std::vector<std::unique_ptr<Engine>> float32_with_gradients();
 
 // Compares, in every form: the float64 composite engine (outputs and gradients, to the rounding of the stored numbers),
 // the float32 kernels on libtorch and on our own training engine (outputs and gradients, to atol), and the cpu engine

@@ -62,15 +62,20 @@ double Golden::atol(const std::string& name, bool other_forms) const {
   return other_forms && atol_other_forms_.contains(name) ? std::max(own, atol_other_forms_[name].get<double>()) : own;
 }
 
-std::vector<std::string> golden_paths() {
-  const char* folder = std::getenv("REBASED_FIXTURES");
+std::vector<std::string> golden_paths(const std::string& folder) {
   std::vector<std::string> paths;
-  for (const auto& entry :
-       std::filesystem::recursive_directory_iterator(folder != nullptr ? folder : REBASED_TESTS_DIR "/golden/data")) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.path().extension() == ".safetensors") paths.push_back(entry.path().string());
   }
   std::sort(paths.begin(), paths.end());
   return paths;
+}
+
+std::string golden_folder() { return REBASED_TESTS_DIR "/golden/data"; }
+
+std::string golden_folder_asked_for() {
+  const char* folder = std::getenv("REBASED_FIXTURES");
+  return folder != nullptr ? folder : golden_folder();
 }
 
 }  // namespace rebased::testing

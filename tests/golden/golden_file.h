@@ -25,9 +25,14 @@ class Golden {
   T setting(const char* name) const {
     return settings_.at(name).get<T>();
   }
+  template <class T>
+  T setting_or(const char* name, const T& otherwise) const {
+    return settings_.contains(name) && !settings_[name].is_null() ? settings_[name].get<T>() : otherwise;
+  }
 
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }
   HostArray array(const std::string& name) const;
+  Shape shape(const std::string& name) const { return file_.at(name).shape; }
   std::vector<int64_t> ids(const std::string& name) const;
   std::vector<std::string> names(std::string_view prefix) const;  // of tensors, without the prefix
   bool unused(const std::string& name) const;                     // a parameter that the public code never uses
@@ -42,7 +47,9 @@ class Golden {
   Json settings_, atol_, atol_other_forms_;
 };
 
-// Every *.safetensors under REBASED_FIXTURES where that is set, else under tests/golden/data, sorted.
-std::vector<std::string> golden_paths();
+// Every *.safetensors below a folder, sorted: of this repository, or of REBASED_FIXTURES where that is set.
+std::vector<std::string> golden_paths(const std::string& folder);
+std::string golden_folder();  // of this repository
+std::string golden_folder_asked_for();
 
 }  // namespace rebased::testing

@@ -17,10 +17,20 @@ void check_rebased_module(const Golden& golden);
 void check_fla_rebased_module(const Golden& golden);
 void check_based_module(const Golden& golden);
 void check_zoology_based_module(const Golden& golden);
+void check_fla_linear_attention_module(const Golden& golden);
 void check_base_conv_module(const Golden& golden);
+void check_gated_conv_module(const Golden& golden);
 void check_attention_module(const Golden& golden);
+void check_sliding_module(const Golden& golden);
+void check_fla_attention_module(const Golden& golden);
+void check_mlp_module(const Golden& golden);
+void check_glu_module(const Golden& golden);
+void check_swiglu_module(const Golden& golden);
 
 void check_language_model(const Golden& golden);
 void check_training_run(const Golden& golden);
+
+void check_mqar_data(const Golden& golden);
+void check_haystack_data(const Golden& golden);
 
 }  // namespace rebased::testing

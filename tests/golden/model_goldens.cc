@@ -1,8 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 
-#include "engine/tape/tape_engine.h"
 #include "golden/handlers.h"
 #include "golden/public_names.h"
 #include "kernels/adamw.h"
@@ -11,24 +12,46 @@
 namespace rebased::testing {
 namespace {
 
-// The config that the public get_mixers builds: hybrids have BaseConv in front, the others the same mixer in every
-// layer.
-ModelConfig config_of(const Golden& golden) {
+// The mixers that the public get_mixers gives the layers of a kind: MHA alone in every layer, "conv_X" and the hybrids
+// with BaseConv in layer 0, "double_X" with X in both. Empty for a kind that is not computed here.
+Json mixers_of(const Golden& golden) {
   const auto kind = golden.setting<std::string>("kind");
-  const std::string hybrid_of = kind == "conv_attention" ? "attention" : kind;
-  Json mixer{{"type", hybrid_of}, {"num_heads", golden.settings().at("num_heads")}};
-  if (kind == "rebased") {
-    for (const char* name : {"use_gamma", "use_beta", "normalize"}) mixer[name] = golden.settings().at(name);
+  const bool twice = kind.starts_with("double_"), behind_conv = kind.starts_with("conv_");
+  const std::string type = kind.substr(twice ? 7 : behind_conv ? 5 : 0);
+  Json mixer{{"type", type}, {"num_heads", golden.setting_or<int64_t>("num_heads", 12)}};
+  if (type == "rebased") {
+    for (const char* name : {"use_gamma", "use_beta", "normalize"}) mixer[name] = golden.setting_or<bool>(name, true);
   }
-  Json config{{"vocab_size", golden.settings().at("vocab_size")},
-              {"d_model", golden.settings().at("d_model")},
-              {"n_layers", golden.settings().at("n_layers")},
-              {"max_tokens", golden.settings().at("max_position_embeddings")},
-              {"norm_eps", golden.settings().at("layer_norm_epsilon")},
-              {"pre_norm", golden.settings().at("pre_norm")},
-              {"embed_dropout", golden.settings().at("embed_dropout")},
-              {"resid_dropout", golden.settings().at("resid_dropout")}};
-  config["mixers"] = kind == "attention" ? Json::array({mixer}) : Json::array({Json{{"type", "base_conv"}}, mixer});
+  if (type == "rebased" || type == "based") mixer["feature_dim"] = golden.setting_or<int64_t>("feature_dim", 16);
+  if (type != "rebased" && type != "based" && type != "attention") return Json::array();
+  if (twice || kind == "attention") return Json::array({mixer});
+  return Json::array({Json{{"type", "base_conv"}}, mixer});
+}
+
+// "Identity", "MLP" or "GLU", or the path of that class; its width is that of its first matrix.
+Json state_mixer_of(const Golden& golden, const std::string& prefix) {
+  const auto path = golden.setting_or<std::string>("state_mixer", "Identity");
+  std::string type = path.substr(path.rfind('.') + 1);
+  std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (type == "identity") return {{"type", type}};
+  return {{"type", type}, {"hidden", golden.shape(prefix + "backbone.layers.0.state_mixer.fc1.weight")[0]}};
+}
+
+// layer_norm_epsilon is that of the last norm alone: the blocks' norms keep PyTorch's 1e-5.
+ModelConfig config_of(const Golden& golden, const std::string& prefix) {
+  const Shape words = golden.shape(prefix + "backbone.embeddings.word_embeddings.weight");  // padded
+  const Json config{{"vocab_size", words[0]},
+                    {"d_model", words[1]},
+                    {"n_layers", golden.setting<int64_t>("n_layers")},
+                    {"max_tokens", golden.setting<int64_t>("max_position_embeddings")},
+                    {"mixers", mixers_of(golden)},
+                    {"state_mixers", Json::array({state_mixer_of(golden, prefix)})},
+                    {"norm_eps", 1e-5},
+                    {"final_norm_eps", golden.setting_or<double>("layer_norm_epsilon", 1e-5)},
+                    {"affine_norm", golden.setting_or<bool>("affine_norm", true)},
+                    {"pre_norm", golden.setting_or<bool>("pre_norm", true)},
+                    {"embed_dropout", 0},
+                    {"resid_dropout", 0}};
   return model_config_from_json(config, golden.path());
 }
 
@@ -48,23 +71,27 @@ std::string public_hidden_name(const std::string& name) { return "layer" + name.
 void check_language_model(const Golden& golden) {
   const Shape shape = golden.array("tokens").shape;
   const std::vector<int64_t> tokens = golden.ids("tokens"), labels = golden.ids("labels");
+  if (mixers_of(golden).empty()) GTEST_SKIP() << "no mixer here is of the kind " << golden.setting<std::string>("kind");
   check_golden(golden, Ordering::kFixed, [&](Engine& engine, Form, int64_t) {
-    LanguageModel model(config_of(golden));
+    LanguageModel model(config_of(golden, "param."));
     Computation computation;
     for (const auto& [name, param] : load_public(golden, "param.", model.parameters(), engine)) {
+      if (!golden.has("grad." + name) && golden.unused(name)) continue;
       computation.gradients.push_back(
           {"grad." + name, param->value, golden.array("grad." + name).as(param->spec.shape)});
     }
     HiddenStates hidden;
     Context ctx;
-    ctx.observer = &hidden;
+    ctx.form = Form::kParallel;  // the order of sums that the file's bounds are for
+    Context observed = ctx;
+    observed.observer = &hidden;
     const Value ids = write_ids(engine, shape, tokens);
-    const Value loss = model.loss(ids, labels, ctx).loss;
+    const Value loss = model.loss(ids, labels, observed).loss;
     for (const auto& [name, value] : hidden.values) {
       computation.outputs.push_back({public_hidden_name(name), value, golden.array(public_hidden_name(name))});
     }
     computation.outputs.push_back({"loss", loss, golden.array("loss").as(Shape{})});
-    computation.outputs.push_back({"logits", model.logits(model.hidden(ids, {}, nullptr)), golden.array("logits")});
+    computation.outputs.push_back({"logits", model.logits(model.hidden(ids, ctx, nullptr)), golden.array("logits")});
     computation.loss.push_back({loss, HostArray::filled(Shape{}, 1)});
     return computation;
   });
@@ -76,7 +103,7 @@ namespace {
 template <class Real>
 class Trainer {
  public:
-  Trainer(const Golden& golden, Engine& engine) : golden_(golden), engine_(engine), model_(config_of(golden)) {
+  Trainer(const Golden& golden, Engine& engine) : golden_(golden), engine_(engine), model_(config_of(golden, "init.")) {
     params_ = load_public(golden, "init.", model_.parameters(), engine);
     for (auto& [name, param] : params_) {
       m_[name] = v_[name] = std::vector<Real>(static_cast<size_t>(param->spec.shape.numel()));
@@ -87,7 +114,9 @@ class Trainer {
   std::pair<double, double> step(const Shape& shape, const std::vector<int64_t>& tokens,
                                  const std::vector<int64_t>& labels) {
     ++step_;
-    const Value loss = model_.loss(write_ids(engine_, shape, tokens), labels, {}).loss;
+    Context ctx;
+    ctx.form = Form::kParallel;
+    const Value loss = model_.loss(write_ids(engine_, shape, tokens), labels, ctx).loss;
     std::vector<Value> leaves;
     for (auto& [name, param] : params_) leaves.push_back(param->value);
     const Weighted weighted[] = {{loss, HostArray::filled(Shape{}, 1)}};
@@ -176,13 +205,15 @@ void check_run(const Golden& golden, Engine& engine) {
 }  // namespace
 
 void check_training_run(const Golden& golden) {
-  SCOPED_TRACE("float64 composite");
-  check_run<double>(golden, *make_torch_engine(DType::kF64));
-  SCOPED_TRACE("float32 kernels");
-  check_run<float>(golden, *make_torch_engine(DType::kF32));
-  SCOPED_TRACE("our own training engine");
-  TapeEngine tape;
-  check_run<float>(golden, tape);
+  if (mixers_of(golden).empty()) GTEST_SKIP() << "no mixer here is of the kind " << golden.setting<std::string>("kind");
+  if (const auto f64 = float64_composite()) {
+    SCOPED_TRACE("float64 composite");
+    check_run<double>(golden, *f64);
+  }
+  for (const auto& engine : float32_with_gradients()) {
+    SCOPED_TRACE(engine->name() + " float32");
+    check_run<float>(golden, *engine);
+  }
 }
 
 }  // namespace rebased::testing

@@ -1,17 +1,20 @@
 #include "golden/public_names.h"
 
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <array>
 #include <set>
 #include <utility>
 
+#include "base/error.h"
 #include "golden/golden_check.h"
 
 namespace rebased::testing {
 
 std::string our_name(std::string_view public_name) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kReplacements = {{
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kReplacements = {{
+      {"feature_map.random_feats", "feature_map.projection"},
       {"backbone.", ""},
       {"sequence_mixer.mixer.", "mixer."},
       {"sequence_mixer.", "mixer."},
@@ -38,19 +41,23 @@ std::map<std::string, Param*> load_public(const Golden& golden, const std::strin
   std::map<std::string, Param*> loaded;
   std::set<std::string> missing;
   for (const Param& param : store.params()) missing.insert(param.spec.name);
-  for (const std::string& name : golden.names(prefix)) {
-    if (missing.erase(our_name(name)) == 0) {
-      EXPECT_TRUE(golden.unused("grad." + name)) << "no parameter stands for " << name;
-      continue;
+  for (const std::string& from : {prefix, std::string("buffer.")}) {
+    for (const std::string& name : golden.names(from)) {
+      if (missing.erase(our_name(name)) == 0) {
+        EXPECT_TRUE(from == "buffer." || golden.unused(name)) << "no parameter stands for " << name;
+        continue;
+      }
+      Param& param = store.at(our_name(name));
+      const HostArray array = golden.array(from + name);
+      if (array.shape.numel() != param.spec.shape.numel()) {
+        throw ShapeError("{}: expected {}, found {} in the golden", name, param.spec.shape.str(), array.shape.str());
+      }
+      param.value =
+          param.spec.trainable ? leaf(engine, array.as(param.spec.shape)) : write(engine, array.as(param.spec.shape));
+      loaded[name] = &param;
     }
-    Param& param = store.at(our_name(name));
-    const HostArray array = golden.array(prefix + name);
-    EXPECT_EQ(array.shape.numel(), param.spec.shape.numel()) << name;
-    param.value =
-        param.spec.trainable ? leaf(engine, array.as(param.spec.shape)) : write(engine, array.as(param.spec.shape));
-    loaded[name] = &param;
   }
-  for (const std::string& name : missing) ADD_FAILURE() << "the golden has nothing for " << name;
+  if (!missing.empty()) throw FormatError("{}: nothing for {}", golden.path(), fmt::join(missing, ", "));
   return loaded;
 }
 

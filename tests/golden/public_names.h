@@ -12,7 +12,8 @@ namespace rebased::testing {
 std::string our_name(std::string_view public_name);
 
 // Gives every parameter of the store the golden's values under `prefix` ("param.", "init."), as leaves, and says what
-// each is called there: public name -> parameter. Fails the test for names that one side lacks.
+// each is called there: public name -> parameter; buffers from "buffer." too. Fails the test for parameters that one
+// side lacks.
 std::map<std::string, Param*> load_public(const Golden& golden, const std::string& prefix, ParameterStore& store,
                                           Engine& engine);
 
