@@ -1,7 +1,6 @@
 // Kernels that are not linear attention. Compare times with Sgemm1024 of the same run: the rates of a shared machine
 // vary.
 #include <benchmark/benchmark.h>
-#include <cblas.h>
 
 #include <algorithm>
 #include <cstring>
@@ -10,6 +9,7 @@
 #include "base/rng.h"
 #include "kernels/adamw.h"
 #include "kernels/bf16_product.h"
+#include "kernels/blas_product.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dense.h"
 #include "kernels/short_conv.h"
@@ -38,8 +38,7 @@ void Sgemm1024(benchmark::State& state) {
   const std::vector<float> a = random_floats(1 << 20), b = random_floats(1 << 20);
   std::vector<float> c(1 << 20);
   for (auto _ : state) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, 1024, 1024, 1024, 1, a.data(), 1024, b.data(), 1024, 0,
-                c.data(), 1024);
+    cpu::blas_product({.M = 1024, .N = 1024, .K = 1024, .a = a.data(), .b = b.data(), .c = c.data()});
   }
   set_flops(state, 2.0 * 1024 * 1024 * 1024);
 }
@@ -57,11 +56,17 @@ void Bf16Product(benchmark::State& state) {
   args.ldc = N;
   std::vector<float> scratch(static_cast<size_t>(cpu::bf16_product_scratch(args)));
   args.scratch = scratch.data();
-  const int m = static_cast<int>(M), n = static_cast<int>(N), k = static_cast<int>(K);
+  const BlasProduct product{.M = M,
+                            .N = N,
+                            .K = K,
+                            .a = a.data(),
+                            .a_turned = form == 2,
+                            .b = b.data(),
+                            .b_turned = form == 0,
+                            .c = c.data()};
   for (auto _ : state) {
     if (blas) {
-      cblas_sgemm(CblasRowMajor, args.a_turned ? CblasTrans : CblasNoTrans, args.b_turned ? CblasTrans : CblasNoTrans,
-                  m, n, k, 1, a.data(), args.a_turned ? m : k, b.data(), args.b_turned ? k : n, 0, c.data(), n);
+      cpu::blas_product(product);
     } else {
       cpu::bf16_product(args);
     }
@@ -101,12 +106,13 @@ void ThinLinear(benchmark::State& state) {
   std::vector<float> scratch(
       static_cast<size_t>(std::max(cpu::thin_linear_scratch(forward), cpu::thin_linear_grad_scratch(back))));
   forward.scratch = back.scratch = scratch.data();
-  const int n = static_cast<int>(N), i = static_cast<int>(I), o = static_cast<int>(O);
+  const BlasProduct products[] = {
+      {.M = N, .N = O, .K = I, .a = x.data(), .b = w.data(), .b_turned = true, .c = y.data()},
+      {.M = N, .N = I, .K = O, .a = dy.data(), .b = w.data(), .c = dx.data()},
+      {.M = O, .N = I, .K = N, .a = dy.data(), .a_turned = true, .b = x.data(), .c = dw.data()}};
   for (auto _ : state) {
     if (blas) {
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, o, i, 1, x.data(), i, w.data(), i, 0, y.data(), o);
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, i, o, 1, dy.data(), o, w.data(), i, 0, dx.data(), i);
-      cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, o, i, n, 1, dy.data(), o, x.data(), i, 0, dw.data(), i);
+      for (const BlasProduct& product : products) cpu::blas_product(product);
     } else {
       cpu::thin_linear(forward);
       cpu::thin_linear_grad(back);

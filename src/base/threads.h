@@ -5,17 +5,21 @@
 
 namespace rebased {
 
-// Number of threads that parallel_for and the BLAS use; at least 1. The default is every core the process may
-// run on when it first asks.
-int thread_count();
-void set_thread_count(int threads);
+inline constexpr int kMostThreads = 1024;
 
-// Index of the calling thread inside the running parallel_for, in [0, thread_count()); 0 outside of one.
+// Number of threads that parallel_for computes with; at least 1. The default is usable_cores() when it is first asked.
+int thread_count();
+void set_thread_count(int threads);  // 1 to kMostThreads; what lies outside is moved there
+
+// Index of the part that the calling thread computes in the running parallel_for, in [0, thread_count()), no two at a
+// time alike; 0 outside of one.
 int thread_index();
 
-// Splits [0, n) into at most thread_count() contiguous ranges of at least `grain` and calls f(begin, end) for each, one
-// range a thread. The split depends on n, grain and thread_count() alone, so that results repeat bit for bit.
-// Nested calls run serially. f must not throw.
+// Splits [0, n) into at most thread_count() contiguous parts of at least `grain` and calls f(begin, end) for each. The
+// split depends on n, grain and thread_count() alone, so that results repeat bit for bit whoever computes a part: the
+// caller computes the first one and then every part that no other thread has begun, so that a thread which the system
+// has put aside is waited for only where it holds a part. Calls from inside, and while another thread's call is under
+// way, run serially. f must not throw.
 using RangeFunction = std::function<void(int64_t begin, int64_t end)>;
 void parallel_for(int64_t n, int64_t grain, const RangeFunction& f);
 

@@ -1,7 +1,5 @@
 #include "bench/limits.h"
 
-#include <cblas.h>
-
 #include <numeric>
 #include <vector>
 
@@ -9,6 +7,7 @@
 #include "bench/floats.h"
 #include "bench/scaling.h"
 #include "kernels/bf16_product.h"
+#include "kernels/blas_product.h"
 #include "kernels/packed_linear.h"
 
 namespace rebased {
@@ -57,8 +56,8 @@ GemmProbe::GemmProbe() : buffers_(std::make_shared<Buffers>()) {}
 double GemmProbe::operations() { return 2.0 * kGemm * kGemm * kGemm; }
 
 void GemmProbe::operator()() const {
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, kGemm, kGemm, kGemm, 1, buffers_->a.data(), kGemm,
-              buffers_->b.data(), kGemm, 0, buffers_->c.data(), kGemm);
+  kernels::cpu::blas_product(
+      {.M = kGemm, .N = kGemm, .K = kGemm, .a = buffers_->a.data(), .b = buffers_->b.data(), .c = buffers_->c.data()});
 }
 
 struct Bf16Probe::Buffers {

@@ -14,8 +14,6 @@
 namespace rebased {
 namespace {
 
-constexpr int64_t kMostThreads = 1024;
-
 // "--top-k N    choose among ...; default: 0"
 class HelpFormatter : public CLI::Formatter {
  public:

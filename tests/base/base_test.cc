@@ -1,16 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cmath>
-#include <thread>
 #include <vector>
 
 #include "base/dtype.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/shape.h"
-#include "base/threads.h"
 
 namespace rebased {
 namespace {
@@ -92,54 +89,6 @@ TEST(Rng, MomentsAreThoseOfTheDistributions) {
   EXPECT_NEAR(squares / kDraws, 1, 5 * std::sqrt(2.0 / kDraws));
   EXPECT_NEAR(uniform / kDraws, 0.5, 5 * std::sqrt(1.0 / 12 / kDraws));
   for (int count : counts) EXPECT_NEAR(count, kDraws / 10, 5 * std::sqrt(kDraws * 0.09));
-}
-
-TEST(Threads, EveryIndexIsVisitedOnceWhateverTheThreadCount) {
-  for (int threads : {1, 2, 3}) {
-    set_thread_count(threads);
-    for (int64_t n : {0, 1, 2, 7, 1000}) {
-      std::vector<std::atomic<int>> visits(static_cast<size_t>(n));
-      parallel_for(n, 3, [&](int64_t begin, int64_t end) {
-        EXPECT_GE(thread_index(), 0);
-        EXPECT_LT(thread_index(), threads);
-        for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
-        parallel_for(1, 1, [](int64_t, int64_t) {});  // nested calls are serial
-      });
-      for (const auto& count : visits) EXPECT_EQ(count, 1);
-    }
-  }
-}
-
-TEST(Threads, RunsVisitEveryIndexOnceWhoeverTakesThem) {
-  const int before = thread_count();
-  for (int threads : {1, 2, 3, 8}) {
-    set_thread_count(threads);
-    for (int64_t n : {0, 1, 2, 7, 1000}) {
-      for (int64_t run : {1, 3, 2000}) {
-        std::vector<std::atomic<int>> visits(static_cast<size_t>(n));
-        parallel_runs(n, run, [&](int64_t begin, int64_t end) {
-          EXPECT_LT(thread_index(), threads);
-          EXPECT_EQ(begin % run, 0);
-          EXPECT_LE(end - begin, run);
-          for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
-        });
-        for (const auto& count : visits) EXPECT_EQ(count, 1);
-      }
-    }
-  }
-  set_thread_count(before);
-}
-
-TEST(Threads, WhoIsDoneTakesWhatOthersHaveNotBegun) {
-  if (thread_count() < 2) GTEST_SKIP() << "one core";
-  // Run 0 ends when every other has: its thread's own share too is left to others.
-  constexpr int64_t kRuns = 16;
-  std::atomic<int64_t> others{0};
-  parallel_runs(kRuns, 1, [&](int64_t begin, int64_t) {
-    if (begin > 0) ++others;
-    while (begin == 0 && others < kRuns - 1) std::this_thread::yield();
-  });
-  EXPECT_EQ(others, kRuns - 1);
 }
 
 }  // namespace

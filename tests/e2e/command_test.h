@@ -26,9 +26,7 @@ class CommandTest : public testing::Test {
   // Shell text in which "rebased" is the built command.
   CommandResult shell(const std::string& text) const {
     const std::string out = folder_ / ".out", err = folder_ / ".err";
-    // Threads that wait by spinning make tiny models slow on a busy machine.
-    const std::string script = "export OMP_WAIT_POLICY=passive; cd '" + folder_.path() +
-                               "' && rebased() { '" REBASED_COMMAND "' \"$@\"; }\n" + text;
+    const std::string script = "cd '" + folder_.path() + "' && rebased() { '" REBASED_COMMAND "' \"$@\"; }\n" + text;
     write_file_atomic(folder_ / ".script", script);
     const int ended =
         std::system(("bash '" + folder_ / ".script" + "' >'" + out + "' 2>'" + err + "' </dev/null").c_str());

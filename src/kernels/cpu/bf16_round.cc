@@ -1,12 +1,11 @@
 #include "kernels/cpu/bf16_round.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <functional>
 
 #include "base/dtype.h"
 #include "base/threads.h"
+#include "kernels/blas_product.h"
 #include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -107,10 +106,16 @@ void rounded_product(const Bf16ProductArgs& args) noexcept {
       for (int64_t m = 0; m < args.M; m += kBlock) {
         const int64_t M = std::min(kBlock, args.M - m);
         take_a(args, {m, M, k, K}, a);
-        cblas_sgemm(CblasRowMajor, args.a_turned ? CblasTrans : CblasNoTrans, args.b_turned ? CblasTrans : CblasNoTrans,
-                    static_cast<int>(M), static_cast<int>(N), static_cast<int>(K), 1, a,
-                    static_cast<int>(args.a_turned ? M : K), b, static_cast<int>(args.b_turned ? K : N), 1,
-                    args.c + m * args.ldc + n, static_cast<int>(args.ldc));
+        blas_product({.M = M,
+                      .N = N,
+                      .K = K,
+                      .a = a,
+                      .a_turned = args.a_turned,
+                      .b = b,
+                      .b_turned = args.b_turned,
+                      .c = args.c + m * args.ldc + n,
+                      .accumulate = true,
+                      .ldc = args.ldc});
       }
     }
   }

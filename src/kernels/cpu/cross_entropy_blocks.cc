@@ -1,5 +1,3 @@
-#include <cblas.h>
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -7,6 +5,7 @@
 
 #include "base/threads.h"
 #include "kernels/bf16_product.h"
+#include "kernels/blas_product.h"
 #include "kernels/cpu/cross_entropy_plan.h"
 #include "kernels/cpu/scratch.h"
 
@@ -81,18 +80,7 @@ int64_t block_rows(const CrossEntropyArgs<float>& args) {
   return std::min(args.N, std::clamp<int64_t>((int64_t{1} << 23) / std::max<int64_t>(1, args.V), 64, 1024));
 }
 
-// c [M, N] = op(a) op(b), or that added to c; dense but for a, whose rows are op(a)'s where it is not turned.
-struct Product {
-  int64_t M, N, K;
-  const float* a;
-  bool a_turned;
-  const float* b;
-  bool b_turned;
-  float* c;
-  bool accumulate = false;
-};
-
-Bf16ProductArgs rounded(const Product& p, float* scratch) {
+Bf16ProductArgs rounded(const BlasProduct& p, float* scratch) {
   return {.M = p.M,
           .N = p.N,
           .K = p.K,
@@ -106,16 +94,14 @@ Bf16ProductArgs rounded(const Product& p, float* scratch) {
           .scratch = scratch};
 }
 
-void multiply(const Product& p, bool bf16, float* scratch) {
+void multiply(const BlasProduct& p, bool bf16, float* scratch) {
   if (bf16) return bf16_product(rounded(p, scratch));
-  const auto M = static_cast<int>(p.M), N = static_cast<int>(p.N), K = static_cast<int>(p.K);
-  cblas_sgemm(CblasRowMajor, p.a_turned ? CblasTrans : CblasNoTrans, p.b_turned ? CblasTrans : CblasNoTrans, M, N, K, 1,
-              p.a, p.a_turned ? M : K, p.b, p.b_turned ? K : N, p.accumulate ? 1.0f : 0.0f, p.c, N);
+  blas_product(p);
 }
 
 // The three products of a block of rows.
 struct Products {
-  Product logits, d_x, d_e;
+  BlasProduct logits, d_x, d_e;
 };
 
 Products products_of(const CrossEntropyArgs<float>& a, int64_t first, int64_t rows, float* logits) {
@@ -136,7 +122,7 @@ int64_t cross_entropy_blocks_scratch(const CrossEntropyArgs<float>& args) noexce
   int64_t most = 0;
   if (args.bf16) {
     const Products all = products_of(args, 0, block_rows(args), nullptr);
-    for (const Product& p : {all.logits, all.d_x, all.d_e}) {
+    for (const BlasProduct& p : {all.logits, all.d_x, all.d_e}) {
       most = std::max(most, bf16_product_scratch(rounded(p, nullptr)));
     }
   }

@@ -1,10 +1,9 @@
-#include <cblas.h>
-
 #include <algorithm>
 #include <cstring>
 #include <functional>
 
 #include "base/threads.h"
+#include "kernels/blas_product.h"
 #include "kernels/cpu/linear_plan.h"
 #include "kernels/dense.h"
 
@@ -128,9 +127,8 @@ void linear_blas(int64_t N, int64_t I, int64_t O, const float* x, const float* w
     };
     parallel_for(N, std::max<int64_t>(1, 65536 / O), std::ref(fill));
   }
-  const int lead = static_cast<int>(std::max<int64_t>(1, I));
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(N), static_cast<int>(O), static_cast<int>(I),
-              1.0f, x, lead, w, lead, bias ? 1.0f : 0.0f, y, static_cast<int>(ldy));
+  blas_product(
+      {.M = N, .N = O, .K = I, .a = x, .b = w, .b_turned = true, .c = y, .accumulate = bias != nullptr, .ldc = ldy});
 }
 
 void linear(int64_t N, int64_t I, int64_t O, const float* x, const float* w, const float* bias, float* y,

@@ -1,5 +1,4 @@
-#include <cblas.h>
-
+#include "kernels/blas_product.h"
 #include "kernels/dense_grad.h"
 #include "kernels/thin_linear.h"
 
@@ -16,12 +15,10 @@ int64_t linear_grad_scratch(const LinearGradArgs& args) noexcept {
 
 void linear_grad(const LinearGradArgs& a) noexcept {
   if (is_thin(a)) return thin_linear_grad(a);
-  const auto N = static_cast<int>(a.N), I = static_cast<int>(a.I), O = static_cast<int>(a.O);
   if (a.dbias) sum_columns(a.N, a.O, a.dy, a.dbias);
-  if (I == 0) return;
-  const int lead = O > 0 ? O : 1;
-  if (a.dx) cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, I, O, 1, a.dy, lead, a.w, I, 0, a.dx, I);
-  if (a.dw) cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, O, I, N, 1, a.dy, lead, a.x, I, 0, a.dw, I);
+  if (a.I == 0) return;
+  if (a.dx) blas_product({.M = a.N, .N = a.I, .K = a.O, .a = a.dy, .b = a.w, .c = a.dx});
+  if (a.dw) blas_product({.M = a.O, .N = a.I, .K = a.N, .a = a.dy, .a_turned = true, .b = a.x, .c = a.dw});
 }
 
 }  // namespace rebased::kernels::cpu
