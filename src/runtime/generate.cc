@@ -38,7 +38,11 @@ GenerateResult generate(Session& session, std::string_view prompt, Sampler& samp
     if (!text.empty()) on_text(text);
   };
   GenerateResult result{.prompt_tokens = static_cast<int64_t>(tokens.size())};
-  if (options.echo) stream(utf8.feed(prompt));
+  if (options.echo) {
+    stream(utf8.feed(prompt));
+  } else {
+    utf8.pass_over(prompt);
+  }
   const auto prefill_start = Clock::now();
   if (!tokens.empty()) session.feed(tokens);
   result.prefill_seconds = seconds_since(prefill_start);

@@ -30,7 +30,8 @@ struct GenerateResult {
   double decode_rate() const;
 };
 
-// Text as it grows: valid UTF-8, possibly cut between characters but never inside of one.
+// Text as it grows: valid UTF-8, possibly cut between characters but never inside of one. Where the prompt is not
+// streamed and ends inside a character, the first bytes are those that go on with it.
 using TextSink = std::function<void(std::string_view text)>;
 
 // Continues `session` with the prompt and then with tokens that the sampler draws, streaming their text. Only ids that

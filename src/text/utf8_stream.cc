@@ -15,14 +15,19 @@ std::string Utf8Stream::feed(std::string_view bytes) {
 }
 
 std::string Utf8Stream::finish() {
-  const bool cut_off = missing_ > 0;
+  const std::string rest = missing_ > 0 ? broken() : "";
   restart();
-  return std::string(cut_off ? kReplacement : "");
+  return rest;
+}
+
+void Utf8Stream::pass_over(std::string_view bytes) {
+  feed(bytes);
+  passed_over_ = pending_.size();
 }
 
 void Utf8Stream::feed(uint8_t byte, std::string& out) {
   if (missing_ > 0 && (byte < lowest_ || byte > highest_)) {
-    out += kReplacement;
+    out += broken();
     restart();
   }
   if (missing_ == 0) return start(byte, out);
@@ -30,7 +35,7 @@ void Utf8Stream::feed(uint8_t byte, std::string& out) {
   lowest_ = 0x80;
   highest_ = 0xbf;
   if (--missing_ == 0) {
-    out += pending_;
+    out += pending_.substr(passed_over_);
     restart();
   }
 }
@@ -50,6 +55,10 @@ void Utf8Stream::start(uint8_t byte, std::string& out) {
   if (byte == 0xed) highest_ = 0x9f;  // no surrogates
   if (byte == 0xf4) highest_ = 0x8f;  // nothing above U+10FFFF
   pending_.push_back(static_cast<char>(byte));
+}
+
+std::string Utf8Stream::broken() const {
+  return passed_over_ > 0 ? pending_.substr(passed_over_) : std::string(kReplacement);
 }
 
 void Utf8Stream::restart() { *this = Utf8Stream(); }

@@ -12,14 +12,21 @@ namespace rebased {
 class Utf8Stream {
  public:
   std::string feed(std::string_view bytes);  // what the bytes complete
-  std::string finish();                      // U+FFFD if a character was cut off; then starts anew
+  std::string finish();                      // what stands for a character that was cut off; then starts anew
+
+  // Bytes that the reader has already. When they end inside a character, the bytes that go on with it come out as they
+  // are, for the reader has its beginning: what was passed over and what comes out are together the text that feed()
+  // would have made of both, once U+FFFD stands for what is not UTF-8.
+  void pass_over(std::string_view bytes);
 
  private:
   void feed(uint8_t byte, std::string& out);
   void start(uint8_t byte, std::string& out);
   void restart();
+  std::string broken() const;  // what stands for a character that cannot go on
 
   std::string pending_;                     // the beginning of a character
+  size_t passed_over_ = 0;                  // bytes of it that the reader has
   int missing_ = 0;                         // bytes that it still needs
   uint8_t lowest_ = 0x80, highest_ = 0xbf;  // what the next of them may be
 };

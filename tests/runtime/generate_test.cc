@@ -104,6 +104,26 @@ TEST(Generate, TextIsAlwaysUtf8) {
   EXPECT_EQ(run(*continued, "\xe2\x82", {.max_tokens = 1, .echo = true}).text, "\u20AC");
 }
 
+// Prompt and output together are the text.
+TEST(Generate, WithoutEchoTheLastCharacterOfThePromptGoesOn) {
+  const auto continued = byte_model(0xac);
+  EXPECT_EQ(run(*continued, "\xe2\x82", {.max_tokens = 1}).text, "\xac");
+  EXPECT_EQ(run(*continued, "\xe2\x82", {.max_tokens = 2}).text, "\xac\uFFFD");
+  EXPECT_EQ(run(*continued, "\xe2", {.max_tokens = 1}).text, "\xac");  // no U+FFFD: the prompt has the beginning
+  EXPECT_EQ(run(*continued, "\xe2\x82\xac", {.max_tokens = 1}).text, "\uFFFD");
+  EXPECT_EQ(run(*continued, "\xff", {.max_tokens = 1}).text, "\uFFFD");
+  EXPECT_EQ(run(*continued, "\xe2\x82", {.max_tokens = 0}).text, "");
+  EXPECT_EQ(run(*byte_model('x'), "\xe2\x82", {.max_tokens = 1}).text, "x");
+}
+
+TEST(Generate, ZeroBytesAreBytes) {
+  const auto model = byte_model(0);
+  const std::string prompt("a\0b", 3);
+  const auto out = run(*model, prompt, {.max_tokens = 1, .echo = true});
+  EXPECT_EQ(out.result.prompt_tokens, 3);
+  EXPECT_EQ(out.text, prompt + '\0');
+}
+
 TEST(Generate, DrawsOnlyWhatTheTokenizerKnows) {
   const auto model = byte_model(299, 300);
   EXPECT_EQ(run(*model, "a", {.max_tokens = 30, .stop_at_end_of_text = false}).result.new_tokens, 30);

@@ -72,18 +72,59 @@ TEST(Utf8Stream, AnErrorLeavesWithTheByteThatShowsIt) {
   EXPECT_EQ(stream.feed("\x80"), kReplacement);  // after finish nothing is pending
 }
 
-// Every code point passes unchanged; nlohmann's strict dump is the judge of what is valid UTF-8.
-TEST(Utf8Stream, AnyBytesBecomeValidTextHoweverTheyAreCut) {
+TEST(Utf8Stream, WhatIsPassedOverAndWhatComesOutAreOneText) {
+  Utf8Stream stream;
+  stream.pass_over("a\xf0\x9f");
+  EXPECT_EQ(stream.feed("\x98"), "");
+  EXPECT_EQ(stream.feed("\x80"
+                        "b"),
+            "\x98\x80"
+            "b");  // the reader has the first two bytes
+  EXPECT_EQ(stream.feed("\xff"), kReplacement);
+  stream.pass_over("\xe2\x82");
+  EXPECT_EQ(stream.feed("a"), "a");  // no U+FFFD for what the reader replaces himself
+  stream.pass_over("\xf0");
+  EXPECT_EQ(stream.feed("\x9f"
+                        "a"),
+            "\x9f"
+            "a");  // lost neither
+  stream.pass_over("\xe2");
+  EXPECT_EQ(stream.feed("\x82"), "");
+  EXPECT_EQ(stream.finish(), "\x82");
+  stream.pass_over("\xe2\x82\xac");
+  EXPECT_EQ(stream.feed("\xac"), kReplacement);  // nothing was left open
+  stream.pass_over("");
+  EXPECT_EQ(stream.finish(), "");
+}
+
+// Bytes at the borders of UTF-8's ranges.
+std::string any_bytes() {
   const auto byte =
       rc::gen::elementOf(std::vector<int>{0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1,
                                           0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff});
+  const auto values = *rc::gen::container<std::vector<int>>(byte);
+  return {values.begin(), values.end()};
+}
+
+// Every code point passes unchanged; nlohmann's strict dump is the judge of what is valid UTF-8.
+TEST(Utf8Stream, AnyBytesBecomeValidTextHoweverTheyAreCut) {
   EXPECT_TRUE(rc::check([&] {
-    const auto values = *rc::gen::container<std::vector<int>>(byte);
-    const std::string bytes(values.begin(), values.end());
+    const std::string bytes = any_bytes();
     const std::string text = decode_whole(bytes);
     RC_ASSERT(decode_bytewise(bytes) == text);
     RC_ASSERT(!nlohmann::json(text).dump().empty());  // throws for invalid UTF-8
     RC_ASSERT(decode_whole(text) == text);
+  }));
+}
+
+TEST(Utf8Stream, PassingOverAnyBytesChangesNothingOfTheText) {
+  EXPECT_TRUE(rc::check([&] {
+    const std::string before = any_bytes(), behind = any_bytes();
+    Utf8Stream stream;
+    stream.pass_over(before);
+    std::string out = stream.feed(behind);
+    out += stream.finish();
+    RC_ASSERT(decode_whole(before + out) == decode_whole(before + behind));
   }));
 }
 
