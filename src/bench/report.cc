@@ -36,7 +36,8 @@ std::string bench_json(Json rows) {
   const Environment machine = collect_environment();
   const Json described{{"cpu", machine.cpu},     {"simd", machine.simd}, {"threads", thread_count()},
                        {"cores", machine.cores}, {"blas", machine.blas}, {"commit", machine.commit}};
-  return Json{{"machine", described}, {"peak_mb", peak_megabytes()}, {"rows", std::move(rows)}}.dump(2) + "\n";
+  const Json document{{"machine", described}, {"peak_mb", peak_megabytes()}, {"rows", std::move(rows)}};
+  return json_text(document, 2) + "\n";
 }
 
 }  // namespace rebased

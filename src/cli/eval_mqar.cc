@@ -73,7 +73,7 @@ Json to_json(const std::vector<RecallSlice>& slices) {
   return list;
 }
 
-std::string json_text(const std::string& model, const std::vector<Measured>& results) {
+std::string results_json(const std::string& model, const std::vector<Measured>& results) {
   Json document = {{"model", model}, {"tasks", Json::array()}};
   for (const auto& [task, examples, score] : results) {
     Json row = {{"task", task}, {"examples", examples}};
@@ -83,7 +83,7 @@ std::string json_text(const std::string& model, const std::vector<Measured>& res
     row["by_distance"] = to_json(score.by_distance);
     document["tasks"].push_back(row);
   }
-  return document.dump(2) + "\n";
+  return json_text(document, 2) + "\n";
 }
 
 void eval_mqar(const EvalMqarArguments& arguments) {
@@ -106,7 +106,7 @@ void eval_mqar(const EvalMqarArguments& arguments) {
         {task.name, task.data.examples, evaluate_recall(model->model(), model->engine(), task.data, options)});
     progress.finish();
   }
-  write_output(arguments.json ? json_text(arguments.model, results) : tables(results));
+  write_output(arguments.json ? results_json(arguments.model, results) : tables(results));
 }
 
 }  // namespace

@@ -59,7 +59,7 @@ Json to_json(const PerplexityScore& score) {
           {"state_bytes", score.state_bytes}};
 }
 
-std::string json_text(const std::string& model, const std::vector<Measured>& results) {
+std::string results_json(const std::string& model, const std::vector<Measured>& results) {
   Json document = {{"model", model}};
   document.update(to_json(total_of(results)));
   document["files"] = Json::array();
@@ -68,7 +68,7 @@ std::string json_text(const std::string& model, const std::vector<Measured>& res
     row.update(to_json(result.score));
     document["files"].push_back(row);
   }
-  return document.dump(2) + "\n";
+  return json_text(document, 2) + "\n";
 }
 
 void eval_ppl(const EvalPplArguments& arguments) {
@@ -94,7 +94,7 @@ void eval_ppl(const EvalPplArguments& arguments) {
     results.push_back({text.name(), evaluate_perplexity(model->model(), model->engine(), text, options)});
     progress.finish();
   }
-  write_output(arguments.json ? json_text(arguments.model, results) : table(results));
+  write_output(arguments.json ? results_json(arguments.model, results) : table(results));
 }
 
 }  // namespace

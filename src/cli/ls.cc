@@ -89,12 +89,12 @@ template <class Item>
 std::string listing(const std::vector<Item>& list, const LsArguments& arguments, const char* kind) {
   if (arguments.name) {
     const Item& item = find_named(list, *arguments.name, kind);
-    return arguments.json ? to_json(item).dump(2) + "\n" : detail_text(item);
+    return arguments.json ? json_text(to_json(item), 2) + "\n" : detail_text(item);
   }
   if (arguments.json) {
     Json all = Json::array();
     for (const Item& item : list) all.push_back(to_json(item));
-    return all.dump(2) + "\n";
+    return json_text(all, 2) + "\n";
   }
   if (list.empty()) {
     log_info("there are no {}s", kind);

@@ -45,7 +45,7 @@ void ls_model(const LsModelArguments& arguments) {
   const int64_t count = model->model().parameters().trainable_count();
   if (arguments.json) {
     const Json document{{"weights", weights}, {"parameters", count}, {"bytes", bytes}, {"tensors", rows}};
-    return write_output(document.dump(2) + "\n");
+    return write_output(json_text(document, 2) + "\n");
   }
   write_output(fmt::format("weights {}: {} parameters in {} bytes\n\n{}", weights, count, bytes, table.text()));
 }

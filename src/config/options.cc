@@ -23,7 +23,16 @@ std::string found_text(const Json& value) {
   if (value.is_object()) return "a table";
   if (value.is_array()) return fmt::format("a list of {}", value.size());
   if (value.is_string()) return "'" + shortened(value.get<std::string>()) + "'";
-  return value.dump();
+  return json_text(value);
+}
+
+bool is_utf8(const Json& text) {
+  try {
+    text.dump();
+    return true;
+  } catch (const Json::type_error&) {
+    return false;
+  }
 }
 
 std::string range_text(const Range& range) {
@@ -94,6 +103,7 @@ void read(const Json& value, double& field, const std::string& where) {
 
 void read(const Json& value, std::string& field, const std::string& where) {
   if (!value.is_string()) refuse(value, "a string", where);
+  if (!is_utf8(value)) refuse(value, "UTF-8 text", where);
   field = value.get<std::string>();
 }
 

@@ -15,6 +15,14 @@ namespace rebased {
 
 using Json = nlohmann::ordered_json;  // key order kept
 
+// A document as JSON text on one line, or indented: of results and messages. The bytes of file names and of words that
+// a user typed may be anything: U+FFFD stands for what is not UTF-8. What is read back by such a name takes
+// Json::dump(), which throws for it.
+template <class Document>
+std::string json_text(const Document& document, int indent = -1) {
+  return document.dump(indent, ' ', false, Document::error_handler_t::replace);
+}
+
 // Typed options: a struct of defaults whose one `visit` names every field.
 //   struct ConvOptions {
 //     int64_t width = 4;
@@ -85,8 +93,8 @@ void require_table(const Json& value, const std::string& where);
 std::optional<int64_t> whole_number(const Json& value);  // of a floating-point value such as 12.0
 
 void read(const Json& value, bool& field, const std::string& where);
-void read(const Json& value, double& field, const std::string& where);  // finite
-void read(const Json& value, std::string& field, const std::string& where);
+void read(const Json& value, double& field, const std::string& where);       // finite
+void read(const Json& value, std::string& field, const std::string& where);  // UTF-8
 inline void read(const Json& value, Json& field, const std::string&) { field = value; }
 
 template <std::integral T>
@@ -232,7 +240,7 @@ struct Helper {
       field.visit(nested);
     } else {
       const Json value = write(field);
-      OptionHelp row{prefix + name, type_name<T>(), value.is_null() ? "unset" : value.dump(), help, {}, {}};
+      OptionHelp row{prefix + name, type_name<T>(), value.is_null() ? "unset" : json_text(value), help, {}, {}};
       (rules.describe(row), ...);
       rows.push_back(std::move(row));
       describe_element<T>(name);

@@ -44,7 +44,7 @@ std::map<std::string, std::string> string_map(const Header& object, std::string_
   if (!object.is_object()) throw FormatError("{}: expected an object of strings, found {}", where, object.type_name());
   std::map<std::string, std::string> strings;
   for (const auto& [key, value] : object.items()) {
-    if (!value.is_string()) throw FormatError("{}: expected a string for '{}', found {}", where, key, value.dump());
+    if (!value.is_string()) throw FormatError("{}: expected a string for '{}', found {}", where, key, json_text(value));
     strings.emplace(key, value.get<std::string>());
   }
   return strings;
@@ -86,7 +86,7 @@ class Entry {
 
   DType dtype() const {
     const Header& name = field("dtype");
-    if (!name.is_string()) throw FormatError("{}: expected a string as dtype, found {}", where_, name.dump());
+    if (!name.is_string()) throw FormatError("{}: expected a string as dtype, found {}", where_, json_text(name));
     const auto& names = dtype_names();
     const auto found = std::find(names.begin(), names.end(), name.get_ref<const std::string&>());
     if (found != names.end()) return static_cast<DType>(found - names.begin());
@@ -100,7 +100,7 @@ class Entry {
     if (!list.is_array()) throw FormatError("{}: expected a list as {}, found {}", where_, name, list.type_name());
     for (const Header& item : list) {
       if (!item.is_number_unsigned()) {
-        throw FormatError("{}: expected integers from 0 in {}, found {}", where_, name, item.dump());
+        throw FormatError("{}: expected integers from 0 in {}, found {}", where_, name, json_text(item));
       }
       numbers.push_back(item.get<uint64_t>());
     }

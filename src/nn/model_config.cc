@@ -11,7 +11,7 @@ namespace {
 // {"type": NAME, options...} with the options resolved.
 Json resolve_mixer(const Json& mixer, const std::string& where) {
   if (!mixer.is_object() || !mixer.contains("type") || !mixer["type"].is_string()) {
-    throw ConfigError("{}: expected a table with type = \"NAME\", found {}", where, mixer.dump());
+    throw ConfigError("{}: expected a table with type = \"NAME\", found {}", where, json_text(mixer));
   }
   const auto name = mixer["type"].get<std::string>();
   Json options = mixer;

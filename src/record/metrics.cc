@@ -3,16 +3,14 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "config/options.h"
 #include "io/file.h"
 #include "record/text.h"
 
 namespace rebased {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -78,7 +76,7 @@ void MetricsWriter::write(int64_t step, double epoch, const Json& values) {
     if (record.contains(key)) throw ConfigError("metrics: the key \"{}\" was given twice or is the writer's own", key);
     record[key] = value;
   }
-  file_ << record.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n' << std::flush;
+  file_ << json_text(record) << '\n' << std::flush;
   if (!file_) throw IoError("{}: the line of step {} cannot be written", path_.string(), step);
 }
 

@@ -92,7 +92,7 @@ RunOutcome train_run(const Recipe& recipe, std::unique_ptr<Engine> engine, const
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
   folder.remove_leftovers();
-  write_file_atomic(folder.environment().string(), options_to_json(environment_of(*engine)).dump(2));
+  write_file_atomic(folder.environment().string(), json_text(options_to_json(environment_of(*engine)), 2));
   Trainer trainer(recipe, std::move(engine), folder, g_stop);
   Progress progress;
   const std::string data = trainer.data().summary();

@@ -68,7 +68,7 @@ int validate(const ValidateFlags& flags, MakeEngine make_engine) {
                   {"loss", times.loss},
                   {"parameters", trainer.model().parameters().trainable_count()},
                   {"threads", thread_count()}};
-  fmt::print("{}\n", line.dump());
+  fmt::print("{}\n", json_text(line));
   return 0;
 }
 

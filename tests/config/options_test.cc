@@ -104,6 +104,20 @@ TEST(Options, DefaultsFillWhatIsLeftOut) {
   EXPECT_TRUE(sample_from(R"({"names": []})").names.empty());  // a list replaces its default
 }
 
+TEST(Options, TextThatIsNotUtf8IsRefusedAndCanBeShown) {
+  Json doc;
+  doc["norm"] = "caf\xe9";
+  EXPECT_THAT([&] { options_from_json<Sample>(doc, "f"); },
+              ThrowsMessage<ConfigError>(StrEq("f: norm: expected UTF-8 text, found 'caf\xe9'")));
+  doc["norm"] = "per_head";
+  doc["names"] = {"a", "\xff"};
+  EXPECT_THAT([&] { options_from_json<Sample>(doc, "f"); },
+              ThrowsMessage<ConfigError>(::testing::HasSubstr("names.1")));
+  EXPECT_EQ(json_text(doc), "{\"norm\":\"per_head\",\"names\":[\"a\",\"\uFFFD\"]}");
+  EXPECT_EQ(json_text(Json{{"caf\xe9", 1}}), "{\"caf\uFFFD\":1}");
+  EXPECT_EQ(json_text(Json{1}, 2), "[\n  1\n]");
+}
+
 TEST(Options, NumbersChangeTypeOnlyWithoutLoss) {
   EXPECT_EQ(sample_from(R"({"num_heads": 12.0})").num_heads, 12);
   EXPECT_EQ(sample_from(R"({"seed": 12.0})").seed, 12u);
