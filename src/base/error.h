@@ -5,13 +5,16 @@
 #include <stdexcept>
 #include <string>
 
+#include "base/printable.h"
+
 namespace rebased {
 
 // What ends a request. Every message is one sentence that names the field, file or tensor, what was found and what was
-// expected. The command maps UsageError and ConfigError to exit code 2, the others to 1.
+// expected; control characters in it are spelled out. The command maps UsageError and ConfigError to exit code 2, the
+// others to 1.
 class Error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit Error(const std::string& message) : std::runtime_error(printable(message)) {}
 };
 
 #define REBASED_ERROR(Name)                                                                      \

@@ -5,6 +5,9 @@
 
 #include <cstdlib>
 #include <memory>
+#include <string>
+
+#include "base/printable.h"
 
 namespace rebased {
 namespace {
@@ -45,8 +48,6 @@ void set_log_level(LogLevel least) { logger().set_level(spdlog_level(least)); }
 
 bool log_enabled(LogLevel level) { return level != LogLevel::kOff && logger().should_log(spdlog_level(level)); }
 
-void log_line(LogLevel level, std::string_view message) {
-  logger().log(spdlog_level(level), spdlog::string_view_t(message.data(), message.size()));
-}
+void log_line(LogLevel level, std::string_view message) { logger().log(spdlog_level(level), printable(message)); }
 
 }  // namespace rebased

@@ -7,7 +7,8 @@
 
 namespace rebased {
 
-// Everything said to a person while the program works goes to stderr, one line a message; results go to stdout and
+// Everything said to a person while the program works goes to stderr, one line a message, whatever the names in it
+// hold; results go to stdout and
 // never through here. Colours only when stderr is a terminal and NO_COLOR is unset or empty. Safe to call from any
 // thread.
 enum class LogLevel { kDebug, kInfo, kWarning, kError, kOff };

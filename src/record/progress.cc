@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/printable.h"
 #include "record/text.h"
 
 namespace rebased {
@@ -80,7 +81,7 @@ Progress::~Progress() {
 void Progress::begin(std::string_view phase, int64_t total, int64_t done) {
   finish();
   active_ = true;
-  phase_ = phase;
+  phase_ = printable(phase);
   total_ = std::max<int64_t>(total, 0);
   step_ = first_step_ = rate_step_ = done;
   values_.clear();
@@ -104,10 +105,10 @@ void Progress::update(int64_t step, std::span<const ProgressValue> values) {
 
 void Progress::message(std::string_view line) {
   if (!bar_shown_) {
-    options_.write(fmt::format("{}\n", line));
+    options_.write(fmt::format("{}\n", printable(line)));
     return;
   }
-  options_.write(fmt::format("{}{}\n", kEraseLine, line));
+  options_.write(fmt::format("{}{}\n", kEraseLine, printable(line)));
   show(options_.clock(), false);
 }
 

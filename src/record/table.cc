@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "record/text.h"
 
 namespace rebased {
@@ -11,7 +12,7 @@ namespace {
 std::string one_line(std::string_view cell) {
   std::string line;
   for (char c : cell) line += c == '\n' || c == '\r' || c == '\t' ? ' ' : c;
-  return line;
+  return printable(line);
 }
 
 std::string markdown_cell(std::string_view cell) {

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace rebased {
+
+// The text with its control characters spelled out ("\n", "\x1b"), so that names from foreign files and from the
+// command line can neither end a message early, nor break its line, nor command a terminal. Other bytes stay as they
+// are.
+std::string printable(std::string_view text);
+
+}  // namespace rebased
