@@ -10,11 +10,11 @@
 #include "bench/model_speed.h"
 #include "bench/report.h"
 #include "cli/eval.h"
-#include "cli/standard_streams.h"
 #include "cli/trainer.h"
 #include "cli/verbs.h"
 #include "config/document.h"
 #include "io/file.h"
+#include "io/standard_streams.h"
 #include "record/table.h"
 
 namespace rebased {

@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/suggest.h"
 #include "base/threads.h"
-#include "cli/standard_streams.h"
 #include "config/document.h"
+#include "io/standard_streams.h"
 
 namespace rebased {
 namespace {

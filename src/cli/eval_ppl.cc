@@ -5,9 +5,9 @@
 
 #include "base/error.h"
 #include "cli/eval.h"
-#include "cli/standard_streams.h"
 #include "cli/verbs.h"
 #include "eval/perplexity.h"
+#include "io/standard_streams.h"
 #include "record/progress.h"
 #include "record/table.h"
 #include "record/text.h"

@@ -8,9 +8,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "cli/standard_streams.h"
 #include "cli/verbs.h"
 #include "io/file.h"
+#include "io/standard_streams.h"
 
 namespace rebased {
 namespace {
@@ -69,15 +69,17 @@ void generate(const GenerateArguments& arguments) {
 void add_generate(CommandLine& root) {
   CommandLine& verb = root.verb("generate", "continue a text with a model");
   auto arguments = std::make_shared<GenerateArguments>();
-  verb.about("The text streams to stdout as it grows; speed and the size of the state go to stderr.");
+  verb.about(
+      "The text streams to stdout as it grows, in UTF-8: U+FFFD stands for bytes that are none.\n"
+      "Speed and the size of the state go to stderr.");
   verb.add("MODEL", arguments->model, "", "model folder with a tokenizer.json");
   verb.add("-p,--prompt", arguments->prompt, "TEXT", "text to continue");
-  verb.add("--prompt-file", arguments->prompt_file, "FILE", "file with the text to continue");
+  verb.add("--prompt-file", arguments->prompt_file, "FILE", "file or pipe with the text to continue");
   verb.add("-n,--tokens", arguments->tokens, "N", "most new tokens; an end of text stops earlier");
   verb.add("--greedy", arguments->greedy, "", "always the likeliest token: the same as --temperature 0");
   arguments->sampling = verb.add_options(options_help<SamplingOptions>());
   verb.add("--weights", arguments->weights, "TYPE", kWeightsHelp);
-  verb.add("--no-echo", arguments->no_echo, "", "leave the prompt out of the output");
+  verb.add("--no-echo", arguments->no_echo, "", "leave the prompt out: its bytes and the output are together one text");
   verb.add("--quiet", arguments->quiet, "", "no statistics");
   verb.example("rebased generate model --prompt \"To be\" --tokens 64 --temperature 0.8 --top-k 40");
   verb.action([arguments] { generate(*arguments); });

@@ -9,11 +9,11 @@
 #include "base/suggest.h"
 #include "cli/ls.h"
 #include "cli/recipes.h"
-#include "cli/standard_streams.h"
 #include "cli/verbs.h"
 #include "config/document.h"
 #include "data/task_registry.h"
 #include "io/file.h"
+#include "io/standard_streams.h"
 #include "nn/mixers/registry.h"
 #include "record/table.h"
 

@@ -3,10 +3,10 @@
 
 #include "base/error.h"
 #include "cli/ls.h"
-#include "cli/standard_streams.h"
 #include "config/document.h"
 #include "engine/cpu/cpu_value.h"
 #include "engine/packed_tensors.h"
+#include "io/standard_streams.h"
 #include "record/table.h"
 #include "runtime/loaded_model.h"
 

@@ -4,6 +4,7 @@
 #include "config/document.h"
 #include "data/dataset_file.h"
 #include "data/mqar.h"
+#include "io/file.h"
 
 namespace rebased {
 namespace {
@@ -48,7 +49,7 @@ NamedTask generate_mqar(Json options, const std::string& where, const TaskDefaul
 }
 
 std::vector<NamedTask> read_list(const std::string& file, const TaskDefaults& defaults) {
-  const auto list = options_from_json<TaskList>(read_toml_file(file), file);
+  const auto list = options_from_json<TaskList>(parse_toml(read_file(file), file), file);
   if (list.tasks.empty()) throw ConfigError("{}: expected at least one [[tasks]], found none", file);
   std::vector<NamedTask> tasks;
   for (size_t i = 0; i < list.tasks.size(); ++i) {

@@ -31,7 +31,7 @@ std::vector<RecipeFile> find_recipes() {
     std::error_code absent;
     const auto options = fs::directory_options::skip_permission_denied;
     for (const auto& entry : fs::recursive_directory_iterator(folder, options, absent)) {
-      if (entry.path().extension() != ".toml") continue;
+      if (entry.path().extension() != ".toml" || !entry.is_regular_file(absent)) continue;
       const std::string name = entry.path().lexically_relative(folder).replace_extension();
       found.try_emplace(name, RecipeFile{name, entry.path(), first_comment(entry.path())});
     }

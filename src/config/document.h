@@ -13,7 +13,6 @@ inline constexpr int kMaxDocumentDepth = 64;
 // TOML 1.0 as JSON, tables in the order of the text. Dates become strings; nan and inf are refused. Throws ConfigError
 // "file:line:column: ...".
 Json parse_toml(std::string_view text, std::string_view file);
-Json read_toml_file(const std::string& path);  // also throws IoError
 
 // JSON without comments; a key that stands twice in one object is refused. Throws ConfigError that names `file`.
 Json parse_json(std::string_view text, std::string_view file);

@@ -15,7 +15,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -156,14 +155,6 @@ Json parse_toml(std::string_view text, std::string_view file) {
     const auto& begin = error.source().begin;
     throw ConfigError("{}:{}:{}: {}", file, begin.line, begin.column, error.description());
   }
-}
-
-Json read_toml_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file.is_open() && file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
-  if (!file.is_open() || file.bad() || text.fail()) throw IoError("{}: cannot be read", path);
-  return parse_toml(text.str(), path);
 }
 
 }  // namespace rebased

@@ -13,12 +13,35 @@
 #include "base/error.h"
 
 namespace rebased {
+namespace {
+
+struct Input {
+  FileDescriptor fd;
+  struct stat info;
+};
+
+// Comes back at once whatever the path leads to, even to a pipe that nobody has opened for writing.
+Input open_input(const std::string& path) {
+  Input input{FileDescriptor(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, "open"), {}};
+  if (::fstat(input.fd.get(), &input.info) != 0) fail_errno(path, "inspect");
+  return input;
+}
+
+[[noreturn]] void refuse_kind(const std::string& path, mode_t mode) {
+  const char* kind = S_ISDIR(mode) ? "a folder" : S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : "a device";
+  throw IoError("{}: expected a file, found {}", path, kind);
+}
+
+void wait_for_bytes(const FileDescriptor& fd, const std::string& path) {
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags == -1 || ::fcntl(fd.get(), F_SETFL, flags & ~O_NONBLOCK) == -1) fail_errno(path, "inspect");
+}
+
+}  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
-  const FileDescriptor fd(path, O_RDONLY, 0, "open");
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) fail_errno(path, "inspect");
-  if (!S_ISREG(info.st_mode)) throw IoError("{}: expected a file, found a folder or a device", path);
+  const auto [fd, info] = open_input(path);
+  if (!S_ISREG(info.st_mode)) refuse_kind(path, info.st_mode);
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile({}));
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
@@ -38,7 +61,12 @@ void release_pages(std::span<const std::byte> bytes) {
 }
 
 std::string read_file(const std::string& path) {
-  const FileDescriptor fd(path, O_RDONLY, 0, "open");
+  const auto [fd, info] = open_input(path);
+  const bool pipe = S_ISFIFO(info.st_mode);
+  if (!S_ISREG(info.st_mode)) {
+    if (!pipe && ::isatty(fd.get()) == 0) refuse_kind(path, info.st_mode);
+    wait_for_bytes(fd, path);
+  }
   std::string bytes;
   size_t size = 0;
   while (true) {
@@ -49,6 +77,8 @@ std::string read_file(const std::string& path) {
     if (got == 0) break;
     size += static_cast<size_t>(got);
   }
+  if (pipe && size == 0)
+    throw IoError("{}: nothing came out of this pipe: nobody writes to it, or it was read before", path);
   bytes.resize(size);
   return bytes;
 }

@@ -30,7 +30,8 @@ class MappedFile {
 // Takes the whole pages among `bytes` of a MappedFile out of the process's memory; reading them brings them back.
 void release_pages(std::span<const std::byte> bytes);
 
-std::string read_file(const std::string& path);  // throws IoError
+// All bytes of a regular file, of a pipe that somebody has opened for writing, or of a terminal. Throws IoError.
+std::string read_file(const std::string& path);
 
 // A file that appears at `path` complete or not at all, whatever happens: it grows under a temporary name in the same
 // folder and takes its name in commit(), after its bytes have reached the disk. Without commit() nothing is left

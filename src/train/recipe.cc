@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "config/document.h"
 #include "data/task_registry.h"
+#include "io/file.h"
 #include "text/byte_tokenizer.h"
 
 namespace rebased {
@@ -99,17 +100,18 @@ std::optional<Shape> saved_shape(const RunFolder& folder, const std::string& nam
 }  // namespace
 
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& assignments) {
-  Json document = read_toml_file(path);
+  Json document = parse_toml(read_file(path), path);
   for (const std::string& assignment : assignments) apply_set(document, assignment);
   return recipe_of_file(document, path);
 }
 
 Recipe load_run_recipe(const RunFolder& folder) {
-  Json document = read_toml_file(folder.recipe().string());
+  const std::string path = folder.recipe().string();
+  Json document = parse_toml(read_file(path), path);
   if (document.contains("model")) {
     complete_saved_config(document["model"], [&](const std::string& name) { return saved_shape(folder, name); });
   }
-  return recipe_of_file(document, folder.recipe().string());
+  return recipe_of_file(document, path);
 }
 
 }  // namespace rebased

@@ -6,6 +6,7 @@
 #include "bench/report.h"
 #include "bench/scaling.h"
 #include "engine/vocabulary.h"
+#include "io/standard_streams.h"
 #include "train_cli/commands.h"
 #include "train_cli/run.h"
 
@@ -46,7 +47,7 @@ int bench(const BenchFlags& flags, MakeEngine make_engine) {
              {"gemm", rate},
              {"share", operations / seconds / rate}};
     if (times.scaling) row["scaling"] = to_json(*times.scaling);
-    fmt::print("{}", bench_json(Json::array({row})));
+    print_output("{}", bench_json(Json::array({row})));
     return 0;
   }
   constexpr Align kRight = Align::kRight;
@@ -63,7 +64,7 @@ int bench(const BenchFlags& flags, MakeEngine make_engine) {
     cells.insert(cells.end(), {ratio(times.scaling->work), ratio(times.scaling->gemm)});
   }
   Table table(std::move(columns));
-  fmt::print("{}", bench_text(table.add_row(std::move(cells))));
+  print_output("{}", bench_text(table.add_row(std::move(cells))));
   return 0;
 }
 

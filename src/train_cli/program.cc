@@ -1,12 +1,26 @@
-#include <cstdio>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/version.h"
+#include "io/program.h"
+#include "io/standard_streams.h"
 #include "record/environment.h"
 #include "train_cli/commands.h"
 
 namespace rebased {
 namespace {
+
+// Prints the help or the version that was asked for; anything else is an error.
+int end_of_parsing(const CLI::App& app, const CLI::ParseError& error) {
+  std::ostringstream help, ignored;
+  if (app.exit(error, help, ignored) != 0) {
+    const auto verbs = app.get_subcommands();
+    const std::string verb = verbs.empty() ? "" : " " + verbs.front()->get_name();
+    throw UsageError("{}; see {}{} --help", error.what(), app.get_name(), verb);
+  }
+  write_output(help.str());
+  return EXIT_SUCCESS;
+}
 
 int run(const char* name, int argc, char** argv, MakeEngine make_engine) {
   CLI::App app{
@@ -21,31 +35,20 @@ int run(const char* name, int argc, char** argv, MakeEngine make_engine) {
   add_bench_command(app, chosen, make_engine);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
+  } catch (const CLI::ParseError& error) {
+    return end_of_parsing(app, error);
   }
   return chosen();
-}
-
-int fail(const char* message, int code) {
-  std::fprintf(stderr, "rebased: %s\n", message);
-  return code;
 }
 
 }  // namespace
 
 int run_trainer(const char* name, int argc, char** argv, MakeEngine make_engine) {
   remember_command_line(argc, argv);
-  try {
+  return run_program([&] {
     limit_simd();
     return run(name, argc, argv, make_engine);
-  } catch (const UsageError& e) {
-    return fail(e.what(), 2);
-  } catch (const ConfigError& e) {
-    return fail(e.what(), 2);
-  } catch (const std::exception& e) {
-    return fail(e.what(), 1);
-  }
+  });
 }
 
 }  // namespace rebased

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/document.h"
 #include "io/file.h"
+#include "io/standard_streams.h"
 #include "train_cli/commands.h"
 #include "train_cli/run.h"
 
@@ -89,7 +90,7 @@ int sweep(const SweepFlags& flags, MakeEngine make_engine) {
   report.tables.push_back({"Size and speed", table});
   const fs::path file = fs::path(flags.out) / "report.html";
   write_report(file, report);
-  fmt::print("{}report: {}\n", table.text(), file.string());
+  print_output("{}report: {}\n", table.text(), file.string());
   return 0;
 }
 

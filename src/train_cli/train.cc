@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/document.h"
 #include "io/file.h"
+#include "io/standard_streams.h"
 #include "train_cli/commands.h"
 #include "train_cli/run.h"
 
@@ -33,8 +34,8 @@ int run_and_report(const Recipe& recipe, std::unique_ptr<Engine> engine, const R
     return 1;
   }
   write_report(folder.report(), {.title = recipe.name, .summary = recipe.description, .runs = {outcome.report}});
-  fmt::print("{}", outcome_table({outcome}).text());
-  fmt::print("model: {}\nreport: {}\n", (folder.root() / "model").string(), folder.report().string());
+  print_output("{}", outcome_table({outcome}).text());
+  print_output("model: {}\nreport: {}\n", (folder.root() / "model").string(), folder.report().string());
   return 0;
 }
 

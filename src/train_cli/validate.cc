@@ -4,6 +4,7 @@
 
 #include "base/threads.h"
 #include "bench/report.h"
+#include "io/standard_streams.h"
 #include "train_cli/commands.h"
 #include "train_cli/run.h"
 
@@ -43,14 +44,14 @@ StepTimes time_steps(Trainer& trainer, const Recipe& recipe, int64_t steps) {
 
 void print_for_people(const ValidateFlags& flags, const Recipe& recipe, Trainer& trainer, const StepTimes& times) {
   const int64_t tokens = trainer.data().batch(0).T;
-  fmt::print("recipe      {} is valid\n", flags.path);
-  fmt::print("data        {}\n", trainer.data().summary());
-  fmt::print("parameters  {}\n", trainer.model().parameters().trainable_count());
-  fmt::print("state       {} bytes after {} tokens\n", trainer.model().state_bytes(1, tokens), tokens);
-  fmt::print("steps       {} of {:.0f} ms: about {:.0f} min with {} threads, less if it stops early\n",
-             trainer.total_steps(), 1000 * times.median, static_cast<double>(trainer.total_steps()) * times.median / 60,
-             thread_count());
-  fmt::print("memory      {:.0f} MB at {} rows a pass\n", peak_megabytes(), micro_batch_rows(recipe, tokens));
+  print_output("recipe      {} is valid\n", flags.path);
+  print_output("data        {}\n", trainer.data().summary());
+  print_output("parameters  {}\n", trainer.model().parameters().trainable_count());
+  print_output("state       {} bytes after {} tokens\n", trainer.model().state_bytes(1, tokens), tokens);
+  print_output("steps       {} of {:.0f} ms: about {:.0f} min with {} threads, less if it stops early\n",
+               trainer.total_steps(), 1000 * times.median,
+               static_cast<double>(trainer.total_steps()) * times.median / 60, thread_count());
+  print_output("memory      {:.0f} MB at {} rows a pass\n", peak_megabytes(), micro_batch_rows(recipe, tokens));
 }
 
 int validate(const ValidateFlags& flags, MakeEngine make_engine) {
@@ -68,7 +69,7 @@ int validate(const ValidateFlags& flags, MakeEngine make_engine) {
                   {"loss", times.loss},
                   {"parameters", trainer.model().parameters().trainable_count()},
                   {"threads", thread_count()}};
-  fmt::print("{}\n", json_text(line));
+  print_output("{}\n", json_text(line));
   return 0;
 }
 

@@ -24,6 +24,30 @@ TEST_F(Generate, WritesTheTextToStdoutAndTheFiguresToStderr) {
   EXPECT_EQ(rebased("generate model --prompt-file prompt.txt --tokens 1").out, "From a filex");
 }
 
+TEST_F(Generate, PromptAndOutputAreOneText) {
+  make_model(0x80);
+  write("half", "\xf0\x9f\x98");
+  EXPECT_EQ(rebased("generate model --prompt-file half -n 1").out, "\xf0\x9f\x98\x80");
+  EXPECT_EQ(rebased("generate model --prompt-file half -n 1 --no-echo").out, "\x80");
+  write("invalid", "a\xff");
+  EXPECT_EQ(rebased("generate model --prompt-file invalid -n 1").out, "a\uFFFD\uFFFD");
+  EXPECT_EQ(rebased("generate model --prompt-file invalid -n 1 --no-echo").out, "\uFFFD");
+  make_model('x');
+  write("zero", std::string("a\0b", 3));
+  EXPECT_EQ(rebased("generate model --prompt-file zero -n 1").out, std::string("a\0bx", 4));
+}
+
+TEST_F(Generate, APromptMayComeFromAPipeThatSomebodyWritesTo) {
+  make_model('x');
+  EXPECT_EQ(shell("printf ab | rebased generate model --prompt-file /dev/stdin -n 1").out, "abx");
+  EXPECT_EQ(shell("rebased generate model --prompt-file <(sleep 0.1; printf ab) -n 1").out, "abx");
+  shell("mkfifo pipe");
+  expect_refused("generate model --prompt-file pipe", 1, "pipe: nothing came out of this pipe");
+  expect_refused("generate model --prompt-file /dev/zero", 1, "/dev/zero: expected a file, found a device");
+  expect_refused("eval ppl model pipe", 1, "pipe: expected a file, found a pipe");
+  expect_refused("eval mqar model --tasks /dev/fd/0.toml", 1, "/dev/fd/0.toml");
+}
+
 TEST_F(Generate, SamplingFlagsTakeEffect) {
   make_model();
   auto text = [&](const std::string& flags) { return rebased("generate model -p a -n 30 --quiet " + flags).out; };
@@ -62,6 +86,15 @@ TEST_F(Generate, NamesWhatIsWrongWithAModel) {
   write("model/model.safetensors", tensors);
   write("model/config.json", "{\"vocab_sise\": 257}");
   expect_refused("generate model -p a", 2, "config.json: unknown key 'vocab_sise' (did you mean 'vocab_size'?)");
+}
+
+// A zero byte in a name neither ends the message nor breaks its line.
+TEST_F(Generate, NamesInAFileAreSpelledOut) {
+  make_model();
+  const std::string header = R"({"a\u0000\n\u001b[31mb":{"dtype":"F33","shape":[0],"data_offsets":[0,0]}})";
+  const uint64_t length = header.size();
+  write("model/model.safetensors", std::string(reinterpret_cast<const char*>(&length), 8) + header);
+  expect_refused("generate model -p a", 1, R"(tensor 'a\x00\n\x1b[31mb': unknown dtype 'F33')");
 }
 
 TEST_F(Generate, DamagedWeightsAreAnErrorAndNotText) {
@@ -132,6 +165,23 @@ TEST_F(Eval, PerplexityOfAModelThatKnowsOneLetter) {
   EXPECT_THAT(table.out, testing::AllOf(HasSubstr("x.txt"), HasSubstr("\nall "), HasSubstr("bits/byte")));
 }
 
+TEST_F(Eval, NamesOfAnyBytesLoseNoResult) {
+  make_model('x', 0, "m\xff");
+  write("x\xfe.txt", "xxxxxxxxx");
+  const CommandResult result = rebased("eval ppl $'m\\xff' $'x\\xfe.txt' --json");
+  EXPECT_EQ(result.status, 0) << result.err;
+  const Json json = Json::parse(result.out);
+  EXPECT_EQ(json.at("model"), "m\uFFFD");
+  EXPECT_EQ(json.at("files").at(0).at("file"), "x\uFFFD.txt");
+  EXPECT_EQ(json.at("predicted_bytes"), 8);
+  EXPECT_EQ(
+      shell("rebased prepare mqar --vocab 257 --seq-len 16 --pairs 2 --examples 3 --out $'\\xff.safetensors'").err,
+      "info: \xff.safetensors: 3 rows of 16 tokens of the task mqar\n");
+  const Json mqar = Json::parse(rebased("eval mqar $'m\\xff' --tasks $'\\xff.safetensors' --json").out);
+  EXPECT_EQ(mqar.at("tasks").at(0).at("task"), "\uFFFD.safetensors");
+  expect_refused("prepare mqar --set $'generator=\\xff' --out a.safetensors", 2, "generator: expected UTF-8 text");
+}
+
 TEST_F(Eval, PerplexityFlagsTakeEffect) {
   make_model();
   write("text.txt", "To be, or not to be, that is the question.");
@@ -194,6 +244,7 @@ TEST_F(Bench, KeepsToTheInstructionSetAskedFor) {
   };
   EXPECT_EQ(simd("REBASED_SIMD=SCALAR"), "SCALAR");
   EXPECT_NE(simd(""), "SCALAR");
+  EXPECT_EQ(simd("REBASED_SIMD="), simd(""));
   const CommandResult refused = shell("REBASED_SIMD=avx rebased bench prefill model");
   EXPECT_EQ(refused.status, 2);
   EXPECT_THAT(refused.err, testing::AllOf(HasSubstr("REBASED_SIMD: expected one of"), HasSubstr("found 'avx'")));

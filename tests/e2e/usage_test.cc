@@ -97,6 +97,16 @@ TEST_F(Usage, AClosedStdoutIsAnError) {
   }
 }
 
+// ulimit -f counts 1024 bytes; without care the signal SIGXFSZ ends the process.
+TEST_F(Usage, AFileBeyondItsLimitIsAnErrorThatLeavesNothing) {
+  const std::string prepare = "rebased prepare mqar --seq-len 64 --pairs 2 --examples 1000 --out data.safetensors";
+  const CommandResult result = shell("ulimit -f 4; " + prepare);
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.err, testing::MatchesRegex("rebased: [^\n]*cannot write: File too large\n"));
+  EXPECT_THAT(folder_.names(), testing::ElementsAre());
+  EXPECT_EQ(shell("ulimit -f 0; rebased ls mixers > list 2> errors").status, 1);
+}
+
 TEST_F(Usage, ABrokenPipeEndsItSilently) {
   int pipe_ends[2];
   ASSERT_EQ(::pipe(pipe_ends), 0);
@@ -157,6 +167,8 @@ TEST_F(Usage, RecipesOfTheFolderAreListed) {
   EXPECT_EQ(rebased("ls recipes my_own").out, read_file(folder_ / "recipes/my_own.toml"));
   EXPECT_EQ(Json::parse(rebased("ls recipes my_own --json").out).at("path"), "recipes/my_own.toml");
   expect_refused("ls recipes my_onw", 2, "did you mean 'my_own'?");
+  shell("mkfifo recipes/pipe.toml; ln -s /dev/zero recipes/device.toml; ln -s nowhere recipes/lost.toml");
+  EXPECT_THAT(rebased("ls recipes").out, testing::AllOf(HasSubstr("my_own"), testing::Not(HasSubstr("pipe"))));
 }
 
 }  // namespace

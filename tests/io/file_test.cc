@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
 #include "io/resident_memory.h"
 #include "io/temporary_folder.h"
 
@@ -37,7 +40,8 @@ TEST(MappedFile, AcceptsAnEmptyFileAndNamesWhatItRefuses) {
   EXPECT_TRUE(MappedFile::open(folder / "empty")->bytes().empty());
   EXPECT_THAT([&] { MappedFile::open(folder / "none"); },
               ThrowsMessage<IoError>(HasSubstr(folder / "none: cannot open: No such file")));
-  EXPECT_THAT([&] { MappedFile::open(folder.path()); }, ThrowsMessage<IoError>(HasSubstr("expected a file")));
+  EXPECT_THAT([&] { MappedFile::open(folder.path()); },
+              ThrowsMessage<IoError>(HasSubstr("expected a file, found a folder")));
 }
 
 TEST(MappedFile, ReleasedPagesLeaveMemoryAndComeBack) {
@@ -64,7 +68,37 @@ TEST(ReadFile, ReadsEverySizeAndNamesWhatItRefuses) {
     EXPECT_EQ(read_file(folder / "a"), bytes);
   }
   EXPECT_THAT([&] { read_file(folder / "none"); }, ThrowsMessage<IoError>(HasSubstr(folder / "none: cannot open")));
-  EXPECT_THAT([&] { read_file(folder.path()); }, ThrowsMessage<IoError>(HasSubstr("Is a directory")));
+  EXPECT_THAT([&] { read_file(folder.path()); }, ThrowsMessage<IoError>(HasSubstr("expected a file, found a folder")));
+}
+
+// None of these is waited for, though nobody ever writes to the pipe.
+TEST(Inputs, WhatIsNoFileIsNamed) {
+  const TemporaryFolder folder;
+  const std::string pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT([&] { MappedFile::open(pipe); }, ThrowsMessage<IoError>(HasSubstr("expected a file, found a pipe")));
+  EXPECT_THAT([&] { read_file(pipe); }, ThrowsMessage<IoError>(HasSubstr(pipe + ": nothing came out of this pipe")));
+  for (const char* device : {"/dev/null", "/dev/zero"}) {
+    EXPECT_THAT([&] { MappedFile::open(device); },
+                ThrowsMessage<IoError>(HasSubstr("expected a file, found a device")));
+    EXPECT_THAT([&] { read_file(device); }, ThrowsMessage<IoError>(HasSubstr("expected a file, found a device")));
+  }
+}
+
+TEST(Inputs, APipeWithAWriterIsReadToItsEnd) {
+  const std::string bytes = std::string(300000, 'x') + '\0';
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  std::thread writer([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the reader waits for the first byte
+    EXPECT_EQ(::write(ends[1], bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+    ::close(ends[1]);
+  });
+  const std::string path = "/dev/fd/" + std::to_string(ends[0]);
+  EXPECT_EQ(read_file(path), bytes);
+  writer.join();
+  EXPECT_THAT([&] { read_file(path); }, ThrowsMessage<IoError>(HasSubstr("or it was read before")));
+  ::close(ends[0]);
 }
 
 TEST(AtomicFile, AppearsOnlyWhenCommitted) {

@@ -1,4 +1,4 @@
-#include "cli/standard_streams.h"
+#include "io/standard_streams.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -23,6 +23,7 @@ void prepare_standard_streams() {
   occupy(STDOUT_FILENO, O_RDONLY);
   occupy(STDERR_FILENO, O_WRONLY);  // messages nobody reads are dropped
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 void write_output(std::string_view text) {

@@ -1,0 +1,99 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "io/file.h"
+#include "io/temporary_folder.h"
+
+namespace rebased {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+
+constexpr const char* kRecipe =
+    "[data]\ntask = \"mqar\"\ntrain_examples = 20\ntest_examples = 5\n"
+    "options = { vocab_size = 16, seq_len = 8, pairs = 2, generator = \"fast\" }\n"
+    "[model]\nd_model = 8\nmixers = [{ type = \"rebased\", num_heads = 2 }]\n"
+    "[train]\nbatch_size = 10\nepochs = 1\n";
+
+struct Result {
+  int status;  // exit code; 128 + the signal that ended it
+  std::string out, err;
+};
+
+// rebased-train as a shell runs it, beside a recipe.toml.
+class TrainProgram : public ::testing::Test {
+ protected:
+  void SetUp() override { write_file_atomic(folder_ / "recipe.toml", kRecipe); }
+
+  Result shell(const std::string& text) const {
+    const TemporaryFolder written;
+    write_file_atomic(written / "script", "export OMP_WAIT_POLICY=passive; cd '" + folder_.path() +
+                                              "'; train() { '" REBASED_TRAIN_PROGRAM "' \"$@\"; }\n" + text);
+    const int ended = std::system(
+        ("bash '" + written / "script" + "' >'" + written / "out" + "' 2>'" + written / "err" + "' </dev/null")
+            .c_str());
+    return {WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended), read_file(written / "out"),
+            read_file(written / "err")};
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(TrainProgram, WhatIsWrongWithTheCommandLineIsOneLine) {
+  for (const char* typed : {"", "train", "train recipe.toml --unknown", "validate recipe.toml --steps many"}) {
+    const Result result = shell("train " + std::string(typed));
+    EXPECT_EQ(result.status, 2) << typed;
+    EXPECT_EQ(result.out, "") << typed;
+    EXPECT_THAT(result.err, MatchesRegex("rebased: [^\n]+; see rebased-train[a-z ]* --help\n")) << typed;
+  }
+  EXPECT_THAT(shell("train train --help").out, HasSubstr("RECIPE"));
+  EXPECT_EQ(shell("train train --help >/dev/full").status, 1);
+}
+
+TEST_F(TrainProgram, ResultsThatCannotBeWrittenAreAnError) {
+  for (const char* redirection : {">&-", ">/dev/full"}) {
+    for (const char* typed : {"validate recipe.toml --steps 1", "train recipe.toml --out run"}) {
+      const Result result = shell("rm -rf run; train " + std::string(typed) + " " + redirection);
+      EXPECT_EQ(result.status, 1) << typed;
+      EXPECT_THAT(result.err, HasSubstr("rebased: standard output: cannot write: ")) << typed;
+    }
+  }
+}
+
+TEST_F(TrainProgram, AClosedStderrSpoilsNothing) {
+  ASSERT_EQ(shell("train train recipe.toml --out open").status, 0);
+  ASSERT_EQ(shell("train train recipe.toml --out closed 0>&- 1>/dev/null 2>&-").status, 0);
+  EXPECT_EQ(read_file(folder_ / "open/model/model.safetensors"), read_file(folder_ / "closed/model/model.safetensors"));
+}
+
+TEST_F(TrainProgram, AFileBeyondItsLimitIsAnErrorThatLeavesNothingHalfWritten) {
+  const Result result = shell("ulimit -f 4; train train recipe.toml --out run");
+  EXPECT_EQ(result.status, 1) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("File too large"));
+  EXPECT_EQ(shell("find run -name '*tmp*'").out, "");
+}
+
+TEST_F(TrainProgram, ARecipeIsAFileOrAPipeWithAWriter) {
+  EXPECT_EQ(shell("train validate <(cat recipe.toml) --steps 1 --json").status, 0);
+  EXPECT_THAT(shell("mkfifo pipe; train validate pipe").err, HasSubstr("pipe: nothing came out of this pipe"));
+  const Result text = shell(
+      "train train recipe.toml --set data.task= --set data.options={} --set 'data.text=[\"pipe\"]' --set "
+      "train.steps=1");
+  EXPECT_NE(text.status, 0);
+  EXPECT_THAT(text.err, HasSubstr("pipe: expected a file, found a pipe"));
+}
+
+TEST_F(TrainProgram, TextThatIsNotUtf8IsRefusedBeforeAnythingIsMade) {
+  const Result result = shell("train train recipe.toml --out run --set $'name=\\xff'");
+  EXPECT_EQ(result.status, 2);
+  EXPECT_EQ(result.err, "rebased: recipe.toml: name: expected UTF-8 text, found '\xff'\n");
+  EXPECT_EQ(folder_.names(), std::vector<std::string>{"recipe.toml"});
+}
+
+}  // namespace
+}  // namespace rebased
