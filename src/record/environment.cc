@@ -115,7 +115,7 @@ Environment collect_environment() {
 
 void limit_simd() {
   const char* wanted = std::getenv("REBASED_SIMD");
-  if (wanted == nullptr) return;
+  if (wanted == nullptr || *wanted == '\0') return;
   std::string names;
   for (const int64_t target : simd_targets()) {
     const char* name = hwy::TargetName(target);

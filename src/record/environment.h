@@ -56,7 +56,8 @@ struct Environment {
 Environment collect_environment();
 
 // Keeps the kernels from instruction sets better than the one that the environment variable REBASED_SIMD names, such as
-// AVX2; without it they use the best. To be called before the first kernel. Throws UsageError naming those that exist.
+// AVX2; unset or empty, they use the best. To be called before the first kernel. Throws UsageError naming those that
+// exist.
 void limit_simd();
 
 // (name, value) pairs for people, unknown ones left out: {"CPU", "Intel Xeon"}, {"threads", "2 of 2 cores"}, ...
