@@ -39,6 +39,20 @@ void wait_for_bytes(const FileDescriptor& fd, const std::string& path) {
 
 }  // namespace
 
+namespace {
+
+// Where to write when `path` is asked for.
+std::string replaceable_file(const std::string& path) {
+  std::string followed = follow_links(path);
+  struct stat info {};
+  if (::stat(followed.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    throw IoError("{}: cannot replace: expected a file, found a folder or a device", path);
+  }
+  return followed;
+}
+
+}  // namespace
+
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   const auto [fd, info] = open_input(path);
   if (!S_ISREG(info.st_mode)) refuse_kind(path, info.st_mode);
@@ -83,8 +97,8 @@ std::string read_file(const std::string& path) {
   return bytes;
 }
 
-AtomicFile::AtomicFile(std::string path)
-    : path_(std::move(path)),
+AtomicFile::AtomicFile(const std::string& path)
+    : path_(replaceable_file(path)),
       temporary_(temporary_name(path_)),
       fd_(temporary_, O_WRONLY | O_CREAT | O_EXCL, 0666, "create") {}
 

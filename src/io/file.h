@@ -35,10 +35,11 @@ std::string read_file(const std::string& path);
 
 // A file that appears at `path` complete or not at all, whatever happens: it grows under a temporary name in the same
 // folder and takes its name in commit(), after its bytes have reached the disk. Without commit() nothing is left
-// behind, unless the process is killed: then PATH.tmp-* stays. All functions throw IoError.
+// behind, unless the process is killed: then PATH.rebased-tmp-* stays. Where `path` is a symbolic link, what it names
+// is written. All functions throw IoError; what is neither absent nor a regular file is refused.
 class AtomicFile {
  public:
-  explicit AtomicFile(std::string path);
+  explicit AtomicFile(const std::string& path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;

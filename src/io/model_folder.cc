@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
+#include <optional>
+#include <vector>
 
 #include "base/error.h"
 #include "io/file.h"
@@ -18,6 +22,7 @@ namespace fs = std::filesystem;
 constexpr const char* kConfig = "config.json";
 constexpr const char* kTensors = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
+constexpr const char* kTokenizer = "tokenizer.json";
 
 // Where a replacement in two steps keeps the old folder in between.
 std::string old_name(const std::string& path) { return path + ".rebased-old"; }
@@ -36,29 +41,99 @@ bool is_model_folder(const std::string& path) {
   return has_file(path, kConfig) && (has_file(path, kTensors) || has_file(path, kIndex));
 }
 
-// Absolute and without a trailing slash, so that names can be formed beside it.
+// Absolute, without links at its end and without a trailing slash, so that names can be formed beside it.
 std::string normal_path(const std::string& path) {
   if (path.empty()) throw IoError("the path of a model folder is empty");
   fs::path normal = fs::absolute(path).lexically_normal();
   if (!normal.has_filename()) normal = normal.parent_path();
-  return normal.string();
+  return follow_links(normal.string());
 }
 
-void remove_folder(const std::string& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  if (error) throw IoError("{}: cannot remove: {}", path, error.message());
+// "model-00001-of-00002.safetensors"
+bool is_shard(std::string_view name) {
+  constexpr std::string_view kPattern = "model-00000-of-00000.safetensors";
+  return std::equal(name.begin(), name.end(), kPattern.begin(), kPattern.end(),
+                    [](char c, char pattern) { return pattern == '0' ? c >= '0' && c <= '9' : c == pattern; });
+}
+
+// Whether an entry of a folder belongs to the model or checkpoint in it.
+bool is_of_model(const fs::path& entry) {
+  if (fs::is_directory(fs::symlink_status(entry))) return false;
+  const std::string file = entry.filename().string();
+  const std::string_view name = name_before_temporary(file).value_or(file);
+  constexpr std::string_view kNames[] = {kConfig, kTensors, kIndex, kTokenizer, kOptimizerFile, kTrainerStateFile};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) || is_shard(name);
+}
+
+std::vector<fs::path> entries_of(const std::string& folder) {
+  std::vector<fs::path> entries;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) entries.push_back(entry.path());
+  return entries;
+}
+
+// Runs f and turns what std::filesystem throws into IoError.
+template <class F>
+void with_io_errors(F&& f) {
+  try {
+    f();
+  } catch (const fs::filesystem_error& error) {
+    throw IoError("{}: {}", error.path1().string(), error.code().message());
+  }
+}
+
+// Ends what was a model folder before another took its place: what is not of the model moves there, unless the other
+// has a file of that name.
+void retire_folder(const std::string& old, const std::string& successor) {
+  with_io_errors([&] {
+    for (const fs::path& entry : entries_of(old)) {
+      const std::string heir = successor + "/" + entry.filename().string();
+      if (!exists(heir) && !is_of_model(entry)) {
+        fs::rename(entry, heir);
+      } else if (!fs::is_directory(fs::symlink_status(entry))) {
+        fs::remove(entry);
+      }
+    }
+    if (fs::is_empty(old)) fs::remove(old);
+  });
 }
 
 void rename_new(const std::string& from, const std::string& to) {
   if (std::rename(from.c_str(), to.c_str()) != 0) fail_errno(to, "put " + from + " in its place");
 }
 
-void check_replaceable(const std::string& path) {
+void check_replaceable(const std::string& path, Place place) {
   std::error_code error;
   if (!exists(path) || is_model_folder(path)) return;
-  if (fs::is_directory(path, error) && fs::is_empty(path, error) && !error) return;
+  if (fs::is_directory(path, error) && (place == Place::kOwn || fs::is_empty(path, error)) && !error) return;
   throw IoError("{}: exists and is not a model folder, so it is not replaced", path);
+}
+
+// Puts the folder `from` in the place of `to`; -> where what was there lies now.
+std::optional<std::string> take_place(const std::string& from, const std::string& to, Replacement how) {
+  const std::string parent = folder_of(to);
+  const std::string old = old_name(to);
+  recover_folder(to);
+  if (!exists(to)) {
+    rename_new(from, to);
+    sync_folder(parent);
+    return std::nullopt;
+  }
+  if (exists(old)) retire_folder(old, to);  // `to` is complete: an earlier call had no time for this
+  if (how == Replacement::kBest && ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
+    sync_folder(parent);
+    return from;
+  }
+  if (how == Replacement::kBest && errno != EINVAL && errno != ENOSYS) fail_errno(to, "replace");
+  rename_new(to, old);
+  try {
+    sync_folder(parent);
+    rename_new(from, to);
+  } catch (const IoError&) {
+    recover_folder(to);
+    throw;
+  }
+  sync_folder(parent);
+  return old;
 }
 
 }  // namespace
@@ -71,29 +146,20 @@ void recover_folder(const std::string& path) {
 }
 
 void replace_folder(const std::string& from, const std::string& to, Replacement how) {
-  const std::string parent = folder_of(to);
-  const std::string old = old_name(to);
-  recover_folder(to);
-  if (!exists(to)) {
-    rename_new(from, to);
-    return sync_folder(parent);
-  }
-  if (exists(old)) remove_folder(old);  // `to` is complete: this is what an earlier call had no time to remove
-  if (how == Replacement::kBest && ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
-    sync_folder(parent);
-    return remove_folder(from);  // by now the old folder
-  }
-  if (how == Replacement::kBest && errno != EINVAL && errno != ENOSYS) fail_errno(to, "replace");
-  rename_new(to, old);
-  try {
-    sync_folder(parent);
-    rename_new(from, to);
-  } catch (const IoError&) {
-    recover_folder(to);
-    throw;
-  }
-  sync_folder(parent);
-  remove_folder(old);
+  if (const auto displaced = take_place(from, to, how)) retire_folder(*displaced, to);
+}
+
+void remove_model(const std::string& path) {
+  with_io_errors([&] {
+    for (const fs::path& entry : entries_of(path)) {
+      if (is_of_model(entry)) fs::remove(entry);
+    }
+    if (fs::is_empty(path)) fs::remove(path);
+  });
+}
+
+bool is_checkpoint(const std::string& path) {
+  return has_file(path, kOptimizerFile) || has_file(path, kTrainerStateFile);
 }
 
 ModelFolder open_model_folder(const std::string& path) {
@@ -112,11 +178,14 @@ ModelFolder open_model_folder(const std::string& path) {
   return {folder, std::move(document), TensorSource::open(folder + "/" + (single ? kTensors : kIndex))};
 }
 
-ModelFolderWriter::ModelFolderWriter(const std::string& path) : path_(normal_path(path)) {
+ModelFolderWriter::ModelFolderWriter(const std::string& path, Place place) : path_(normal_path(path)), place_(place) {
   recover_folder(path_);
-  check_replaceable(path_);
+  check_replaceable(path_, place_);
   temporary_ = temporary_name(path_);
   if (::mkdir(temporary_.c_str(), 0777) != 0) fail_errno(temporary_, "create");
+  std::error_code ignored;  // a private folder stays one, where the file system knows such
+  const fs::file_status old = fs::status(path_, ignored);
+  if (fs::is_directory(old)) fs::permissions(temporary_, old.permissions() | fs::perms::owner_all, ignored);
 }
 
 ModelFolderWriter::~ModelFolderWriter() {
@@ -144,10 +213,11 @@ void ModelFolderWriter::write_file(std::string_view file, std::string_view bytes
 void ModelFolderWriter::commit() {
   if (temporary_.empty()) throw IoError("{}: cannot commit twice", path_);
   if (!is_model_folder(temporary_)) throw IoError("{}: cannot commit without {} and {}", path_, kConfig, kTensors);
-  check_replaceable(path_);
+  check_replaceable(path_, place_);
   sync_folder(temporary_);
-  replace_folder(temporary_, path_);
-  temporary_.clear();
+  const auto displaced = take_place(temporary_, path_, Replacement::kBest);
+  temporary_.clear();  // by now the model, or the folder that it displaced
+  if (displaced) retire_folder(*displaced, path_);
 }
 
 }  // namespace rebased

@@ -8,6 +8,11 @@
 #include <random>
 
 namespace rebased {
+namespace {
+
+constexpr std::string_view kTemporary = ".rebased-tmp-";
+
+}  // namespace
 
 FileDescriptor::FileDescriptor(const std::string& path, int flags, unsigned mode, std::string_view action)
     : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
@@ -35,9 +40,33 @@ std::string folder_of(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
+std::string follow_links(const std::string& path) {
+  constexpr int kMaxLinks = 40;  // as Linux follows
+  std::filesystem::path followed = path;
+  for (int links = 0; links < kMaxLinks; ++links) {
+    std::error_code no_link;
+    const std::filesystem::path target = std::filesystem::read_symlink(followed, no_link);
+    if (no_link) return followed.string();
+    followed = followed.parent_path() / target;  // an absolute target replaces the folder
+  }
+  throw IoError("{}: a symbolic link that leads back to itself", path);
+}
+
 std::string temporary_name(const std::string& path) {
   static std::atomic<uint32_t> counter{std::random_device()()};
-  return fmt::format("{}.tmp-{:x}-{:x}", path, ::getpid(), counter.fetch_add(1));
+  return fmt::format("{}{}{:08x}-{:08x}", path, kTemporary, static_cast<uint32_t>(::getpid()), counter.fetch_add(1));
+}
+
+std::optional<std::string_view> name_before_temporary(std::string_view name) {
+  constexpr size_t kDigits = 8, kEnding = kTemporary.size() + kDigits + 1 + kDigits;
+  if (name.size() <= kEnding) return std::nullopt;
+  const std::string_view ending = name.substr(name.size() - kEnding), digits = ending.substr(kTemporary.size());
+  const auto hexadecimal = [](std::string_view text) {
+    return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  };
+  const bool ours = ending.starts_with(kTemporary) && hexadecimal(digits.substr(0, kDigits)) &&
+                    digits[kDigits] == '-' && hexadecimal(digits.substr(kDigits + 1));
+  return ours ? std::optional(name.substr(0, name.size() - kEnding)) : std::nullopt;
 }
 
 }  // namespace rebased

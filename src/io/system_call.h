@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -33,8 +34,17 @@ class FileDescriptor {
   int fd_ = -1;
 };
 
-void sync_folder(const std::string& folder);          // makes renames inside it last; throws IoError
-std::string folder_of(const std::string& path);       // "." for a bare name
-std::string temporary_name(const std::string& path);  // PATH.tmp-XXXX, new on every call and in every process
+void sync_folder(const std::string& folder);     // makes renames inside it last; throws IoError
+std::string folder_of(const std::string& path);  // "." for a bare name
+
+// What `path` names once it is followed while it is a symbolic link, whether that exists or not. Throws IoError for a
+// circle of links.
+std::string follow_links(const std::string& path);
+
+// PATH.rebased-tmp-XXXXXXXX-XXXXXXXX, new on every call and in every process.
+std::string temporary_name(const std::string& path);
+
+// The name in front of such an ending, nothing when `name` ends in any other way.
+std::optional<std::string_view> name_before_temporary(std::string_view name);
 
 }  // namespace rebased

@@ -34,6 +34,9 @@ void convert_model(const std::string& from, const std::string& weights, const st
   if (std::filesystem::equivalent(from, to, unknown)) {
     throw ConfigError("{}: expected another folder than that of the model", to);
   }
+  if (is_checkpoint(to)) {
+    throw ConfigError("{}: expected a place for a model, found a checkpoint, whose run could not go on from it", to);
+  }
   const auto model = LoadedModel::open(from, weights);
   ModelFolderWriter writer(to);
   std::vector<TensorToWrite> tensors;

@@ -15,9 +15,6 @@
 namespace rebased {
 namespace {
 
-constexpr const char* kOptimizerFile = "optimizer.safetensors";
-constexpr const char* kStateFile = "trainer_state.json";
-
 // Values on their way to a file: float32 where they lie, or copies.
 class Outgoing {
  public:
@@ -57,7 +54,7 @@ Value read_value(Engine& engine, const TensorView& from, const Shape& shape, con
 
 void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer,
                      const TrainerState& state, bool text_model) {
-  ModelFolderWriter writer(folder.string());
+  ModelFolderWriter writer(folder.string(), Place::kOwn);
   write_model(writer, model, text_model);
   Outgoing moments;
   for (const AdamW::Slot& slot : optimizer.slots()) {
@@ -65,7 +62,7 @@ void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, 
     moments.add("v." + slot.param->spec.name, slot.v);
   }
   writer.write_tensors(moments.list(), {}, kOptimizerFile);
-  writer.write_file(kStateFile, options_to_json(state).dump(2));
+  writer.write_file(kTrainerStateFile, options_to_json(state).dump(2));
   writer.commit();
 }
 
@@ -80,7 +77,8 @@ TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine
     param.value =
         read_value(engine, weights.tensors.at(param.spec.name), param.spec.shape, param.spec.name, folder.string());
   }
-  const std::string moments_path = (folder / kOptimizerFile).string(), state_path = (folder / kStateFile).string();
+  const std::string moments_path = (folder / kOptimizerFile).string(),
+                    state_path = (folder / kTrainerStateFile).string();
   const SafetensorsFile moments = SafetensorsFile::open(moments_path);
   for (AdamW::Slot& slot : optimizer.slots()) {
     for (const auto& [prefix, moment] : {std::pair("m.", &slot.m), {"v.", &slot.v}}) {
@@ -94,7 +92,7 @@ TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine
 }
 
 void save_model(const std::filesystem::path& folder, LanguageModel& model, bool text_model) {
-  ModelFolderWriter writer(folder.string());
+  ModelFolderWriter writer(folder.string(), Place::kOwn);
   write_model(writer, model, text_model);
   writer.commit();
 }

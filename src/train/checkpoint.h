@@ -29,7 +29,8 @@ struct TrainerState {
   }
 };
 
-// Writes the checkpoint as a whole (a model folder with optimizer.safetensors and trainer_state.json) or not at all.
+// Writes the checkpoint as a whole (a model folder with optimizer.safetensors and trainer_state.json) or not at all, in
+// place of whatever checkpoint the folder holds, complete or not.
 void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer,
                      const TrainerState& state, bool text_model);
 
@@ -38,7 +39,7 @@ void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, 
 TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine, LanguageModel& model,
                              AdamW& optimizer);
 
-// Writes the model alone, for inference.
+// Writes the model alone, for inference, in the place that a run has for it.
 void save_model(const std::filesystem::path& folder, LanguageModel& model, bool text_model);
 
 }  // namespace rebased

@@ -6,17 +6,21 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
+#include "io/file_lock.h"
 #include "io/resident_memory.h"
 #include "io/temporary_folder.h"
 
 namespace rebased {
 namespace {
 
+namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
@@ -134,6 +138,77 @@ TEST(AtomicFile, TwoWritersOfOneFileDoNotMix) {
   EXPECT_EQ(read_file(folder / "a"), "two");
   one.commit();
   EXPECT_EQ(read_file(folder / "a"), "one");
+}
+
+TEST(AtomicFile, WritesWhatALinkNamesAndKeepsTheLink) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "far");
+  write_file_atomic(folder / "far/a", "old");
+  fs::create_symlink("far/a", folder / "there");
+  fs::create_symlink("there", folder / "twice");
+  fs::create_symlink("far/new", folder / "dangling");
+  fs::create_symlink("circle", folder / "circle");
+  write_file_atomic(folder / "twice", "1");
+  EXPECT_EQ(read_file(folder / "far/a"), "1");
+  write_file_atomic(folder / "dangling", "2");
+  EXPECT_EQ(read_file(folder / "far/new"), "2");
+  EXPECT_THAT([&] { write_file_atomic(folder / "circle", "3"); }, ThrowsMessage<IoError>(HasSubstr("back to itself")));
+  for (const char* link : {"there", "twice", "dangling"}) EXPECT_TRUE(fs::is_symlink(folder / link)) << link;
+}
+
+TEST(AtomicFile, ReplacesNothingButFiles) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
+  fs::create_symlink("/dev/null", folder / "null");
+  for (const char* name : {"fifo", "null"}) {
+    EXPECT_THAT([&] { AtomicFile(folder / name); },
+                ThrowsMessage<IoError>(HasSubstr("cannot replace: expected a file, found a folder or a device")));
+  }
+  EXPECT_THAT(folder.names(), ElementsAre("fifo", "null"));
+}
+
+TEST(TemporaryName, IsKnownByItsWholeEnding) {
+  const std::string name = temporary_name("step-000003");
+  EXPECT_EQ(name_before_temporary(name), "step-000003");
+  EXPECT_NE(name, temporary_name("step-000003"));
+  EXPECT_EQ(name_before_temporary("a.rebased-tmp-0123abcd-89efcdab"), "a");
+  for (const char* other :
+       {"", "a", "thesis.tmp-2024", "a.tmp-12-ab", ".rebased-tmp-0123abcd-89efcdab", "a.rebased-tmp-0123abcd-89efcda",
+        "a.rebased-tmp-0123abcd-89efcdabc", "a.rebased-tmp-0123ABCD-89efcdab", "a.rebased-tmp-0123abcd-89efcdab.txt",
+        "a.rebased-tmp-0123abcd_89efcdab", "a.rebased-old", "a.rebased-tmp-notes-of-monday"}) {
+    EXPECT_EQ(name_before_temporary(other), std::nullopt) << other;
+  }
+}
+
+TEST(FileLock, HasOneHolderUntilItLetsGo) {
+  const TemporaryFolder folder;
+  auto held = FileLock::take(folder / "lock");
+  ASSERT_TRUE(held.has_value());
+  EXPECT_FALSE(FileLock::take(folder / "lock").has_value());
+  held.reset();
+  EXPECT_TRUE(FileLock::take(folder / "lock").has_value());
+  EXPECT_THROW(FileLock::take(folder / "no/lock"), IoError);
+}
+
+TEST(FileLock, AKilledProcessLetsGo) {
+  const TemporaryFolder folder;
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const auto held = FileLock::take(folder / "lock");
+    if (!held || ::write(ends[1], "x", 1) != 1) ::_exit(1);
+    while (true) ::pause();
+  }
+  char seen = 0;
+  ASSERT_EQ(::read(ends[0], &seen, 1), 1);
+  EXPECT_FALSE(FileLock::take(folder / "lock").has_value());
+  ::kill(child, SIGKILL);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  EXPECT_TRUE(FileLock::take(folder / "lock").has_value());
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 TEST(AtomicFile, FollowsTheUmask) {

@@ -69,8 +69,102 @@ TEST(ModelFolder, ReplacesAnOlderOneAsAWhole) {
     EXPECT_THROW(writer.write_file("late", ""), IoError);
   }
   EXPECT_EQ(number_in(folder / "m"), 2);
-  EXPECT_FALSE(fs::exists(folder / "m/extra"));
+  EXPECT_EQ(read_file(folder / "m/extra"), "x");  // not of the model
   EXPECT_THAT(folder.names(), ElementsAre("m"));
+}
+
+// What a user keeps beside a model: files, folders and links.
+void put_notes(const std::string& model) {
+  write_file_atomic(model + "/NOTES.md", "mine");
+  write_file_atomic(model + "/data.tmp-2024", "mine too");
+  fs::create_directories(model + "/plots/model.safetensors");
+  fs::create_symlink("NOTES.md", model + "/README.md");
+}
+
+void expect_notes(const std::string& model) {
+  EXPECT_EQ(read_file(model + "/NOTES.md"), "mine");
+  EXPECT_EQ(read_file(model + "/data.tmp-2024"), "mine too");
+  EXPECT_TRUE(fs::is_directory(model + "/plots/model.safetensors"));
+  EXPECT_TRUE(fs::is_symlink(model + "/README.md"));
+}
+
+TEST(ModelFolder, FilesOfOthersStayAndThoseOfTheOldModelGo) {
+  const TemporaryFolder folder;
+  write_model(folder / "m", 1);
+  put_notes(folder / "m");
+  write_file_atomic(folder / "m/model.safetensors.index.json", "{}");
+  write_file_atomic(folder / "m/model-00001-of-00002.safetensors", "");
+  write_file_atomic(folder / "m/model-1-of-2.safetensors", "mine");
+  for (const int64_t number : {2, 3}) {
+    ModelFolderWriter writer(folder / "m");
+    fill(writer, number);
+    writer.write_file("labels.txt", std::to_string(number));
+    writer.commit();
+    EXPECT_EQ(number_in(folder / "m"), number);
+    EXPECT_EQ(read_file(folder / "m/labels.txt"), std::to_string(number));
+    expect_notes(folder / "m");
+    EXPECT_THAT(folder.names(), ElementsAre("m"));
+  }
+  EXPECT_FALSE(fs::exists(folder / "m/model.safetensors.index.json"));
+  EXPECT_FALSE(fs::exists(folder / "m/model-00001-of-00002.safetensors"));
+  EXPECT_TRUE(fs::exists(folder / "m/model-1-of-2.safetensors"));
+}
+
+TEST(ModelFolder, ALinkStaysAndWhatItNamesIsWritten) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "far/empty");
+  write_model(folder / "far/m", 1);
+  put_notes(folder / "far/m");
+  fs::create_directory_symlink("far/empty", folder / "empty");
+  fs::create_directory_symlink("far/m", folder / "m");
+  fs::create_directory_symlink("far/none", folder / "none");
+  for (const std::string name : {"empty", "m", "none"}) {
+    write_model(folder / name + "/", 2);
+    EXPECT_TRUE(fs::is_symlink(folder / name)) << name;
+    EXPECT_EQ(number_in(folder / "far/" + name), 2);
+    EXPECT_EQ(number_in(folder / name), 2);
+  }
+  expect_notes(folder / "far/m");
+  EXPECT_THAT(folder.names(), ElementsAre("empty", "far", "m", "none"));
+}
+
+TEST(ModelFolder, APrivateFolderStaysPrivate) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "m");
+  fs::permissions(folder / "m", fs::perms::owner_all);
+  write_model(folder / "m", 1);
+  EXPECT_EQ(fs::status(folder / "m").permissions(), fs::perms::owner_all);
+}
+
+TEST(ModelFolder, AnOwnPlaceIsTakenWhateverIsLeftInIt) {
+  const TemporaryFolder folder;
+  write_model(folder / "step", 1);
+  fs::remove(folder / "step/model.safetensors");
+  write_file_atomic(folder / "step/NOTES.md", "mine");
+  EXPECT_THROW(write_model(folder / "step", 2), IoError);
+  ModelFolderWriter writer(folder / "step", Place::kOwn);
+  fill(writer, 2);
+  writer.commit();
+  EXPECT_EQ(number_in(folder / "step"), 2);
+  EXPECT_EQ(read_file(folder / "step/NOTES.md"), "mine");
+  write_file_atomic(folder / "file", "x");
+  EXPECT_THROW(ModelFolderWriter(folder / "file", Place::kOwn), IoError);
+}
+
+TEST(RemoveModel, LeavesWhatIsNotOfIt) {
+  const TemporaryFolder folder;
+  write_model(folder / "m", 1);
+  write_file_atomic(folder / "m/optimizer.safetensors", "");
+  EXPECT_TRUE(is_checkpoint(folder / "m"));
+  write_file_atomic(folder / "m/config.json.rebased-tmp-00000001-00000002", "{");
+  remove_model(folder / "m");
+  EXPECT_FALSE(fs::exists(folder / "m"));
+  write_model(folder / "m", 1);
+  EXPECT_FALSE(is_checkpoint(folder / "m"));
+  put_notes(folder / "m");
+  remove_model(folder / "m");
+  expect_notes(folder / "m");
+  EXPECT_FALSE(fs::exists(folder / "m/config.json"));
 }
 
 TEST(ModelFolder, WithoutCommitNothingChanges) {
@@ -162,6 +256,23 @@ TEST(ReplaceFolder, BothWaysPutTheNewFolderInPlace) {
     EXPECT_THROW(replace_folder(folder / "none", folder / "m", how), IoError);
     EXPECT_THAT(folder.names(), ElementsAre("m"));
     EXPECT_EQ(number_in(folder / "m"), 2);
+  }
+}
+
+TEST(ReplaceFolder, BothWaysBringAlongWhatIsNotOfTheModel) {
+  for (const Replacement how : {Replacement::kBest, Replacement::kTwoSteps}) {
+    const TemporaryFolder folder;
+    write_model(folder / "m", 1);
+    put_notes(folder / "m");
+    fs::create_directories(folder / "m.rebased-old");  // left by a process killed while it tidied up
+    write_file_atomic(folder / "m.rebased-old/older.md", "older");
+    write_file_atomic(folder / "m.rebased-old/config.json", "{}");
+    write_model(folder / "new", 2);
+    replace_folder(folder / "new", folder / "m", how);
+    EXPECT_EQ(number_in(folder / "m"), 2);
+    expect_notes(folder / "m");
+    EXPECT_EQ(read_file(folder / "m/older.md"), "older");
+    EXPECT_THAT(folder.names(), ElementsAre("m"));
   }
 }
 

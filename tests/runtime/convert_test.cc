@@ -149,6 +149,35 @@ TEST_F(Convert, RefusesWhatCannotBeConvertedAndLeavesNothing) {
   EXPECT_EQ(entries(), before);
 }
 
+TEST_F(Convert, LeavesWhatLiesBesideTheModel) {
+  std::filesystem::create_directory(folder_ / "far");
+  std::filesystem::create_directory_symlink("far", folder_ / "link");
+  convert_model(whole_, "int8", folder_ / "link");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder_ / "link"));
+  write_file_atomic(folder_ / "far/NOTES.md", "mine");
+  save_model(*tiny_model(engine_), engine_, folder_ / "far/whole");
+  convert_model(folder_ / "far/whole", "int4", folder_ / "far");  // into the folder around it
+  EXPECT_EQ(packing_name(LoadedModel::open(folder_ / "link")->packing().value()), "int4");
+  EXPECT_EQ(read_file(folder_ / "far/NOTES.md"), "mine");
+  EXPECT_FALSE(LoadedModel::open(folder_ / "far/whole")->packing().has_value());
+}
+
+TEST_F(Convert, NeverReplacesACheckpoint) {
+  std::filesystem::create_directory_symlink(packed_, folder_ / "link");
+  for (const char* file : {"optimizer.safetensors", "trainer_state.json"}) {
+    save_model(*tiny_model(engine_), engine_, packed_);
+    write_file_atomic(packed_ + "/" + file, "of a run");
+    const std::string before = read_file(packed_ + "/model.safetensors");
+    for (const std::string& to : {packed_, packed_ + "/", folder_ / "link"}) {
+      EXPECT_EQ(refusal([&] { convert_model(whole_, "int8", to); }),
+                to + ": expected a place for a model, found a checkpoint, whose run could not go on from it");
+    }
+    EXPECT_EQ(read_file(packed_ + "/" + file), "of a run");
+    EXPECT_EQ(read_file(packed_ + "/model.safetensors"), before);
+    std::filesystem::remove_all(packed_);
+  }
+}
+
 TEST_F(Convert, APackedFolderTakesNoOtherWeights) {
   convert_model(whole_, "int8", packed_);
   for (const char* type : {"f32", "bf16", "int8", "int4"}) {
