@@ -38,12 +38,15 @@ std::vector<std::string> files_at(const std::string& path, const std::vector<std
   }
 }
 
-ByteText open_paths(const std::vector<std::string>& paths, const std::vector<std::string>& extensions) {
+// The files opened are added to `files`.
+ByteText open_paths(const std::vector<std::string>& paths, const std::vector<std::string>& extensions,
+                    std::vector<TextFile>& files) {
   std::vector<ByteText::Piece> pieces;
   for (const std::string& path : paths) {
     for (const std::string& name : files_at(path, extensions)) {
       auto file = MappedFile::open(name);
       pieces.push_back({file->bytes(), file});
+      files.push_back({name, file});
     }
   }
   return {fmt::format("{}", fmt::join(paths, ", ")), std::move(pieces)};
@@ -86,11 +89,15 @@ TextShards open_text(const TextOptions& options) {
   if (!(fraction >= 0 && fraction <= 0.9)) {
     throw ConfigError("validation_fraction must be in [0, 0.9], found {}", fraction);
   }
-  ByteText all = open_paths(options.train, options.extensions);
-  if (!options.validation.empty()) return {std::move(all), open_paths(options.validation, options.extensions)};
+  std::vector<TextFile> files;
+  ByteText all = open_paths(options.train, options.extensions, files);
+  if (!options.validation.empty()) {
+    ByteText validation = open_paths(options.validation, options.extensions, files);
+    return {std::move(all), std::move(validation), std::move(files)};
+  }
   const int64_t kept = all.size() - static_cast<int64_t>(static_cast<double>(all.size()) * fraction);
   return {all.part(all.name() + " (training part)", 0, kept),
-          all.part(all.name() + " (validation part)", kept, all.size())};
+          all.part(all.name() + " (validation part)", kept, all.size()), std::move(files)};
 }
 
 std::vector<int32_t> sample_windows(const ByteText& text, int64_t batch, int64_t seq_len, uint64_t seed, int64_t step) {

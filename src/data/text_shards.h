@@ -49,10 +49,16 @@ struct TextOptions {
   }
 };
 
+struct TextFile {
+  std::string path;
+  std::shared_ptr<const MappedFile> file;
+};
+
 // Training and validation text.
 struct TextShards {
   ByteText train;
-  ByteText validation;  // empty when there are no files for it and the fraction is 0
+  ByteText validation;          // empty when there are no files for it and the fraction is 0
+  std::vector<TextFile> files;  // all that were opened, in their order, those to train on first
 };
 
 // Maps the files. Throws ConfigError when `train` is empty, or IoError that names a file or folder that is missing,

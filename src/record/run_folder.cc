@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "base/error.h"
+#include "io/model_folder.h"
+#include "io/system_call.h"
 
 namespace rebased {
 namespace {
@@ -22,8 +24,7 @@ std::optional<int64_t> number_after(std::string_view name, std::string_view pref
 }
 
 bool is_complete(const fs::path& checkpoint) {
-  return fs::is_regular_file(checkpoint / "trainer_state.json") &&
-         fs::is_regular_file(checkpoint / "model.safetensors");
+  return fs::is_regular_file(checkpoint / kTrainerStateFile) && fs::is_regular_file(checkpoint / "model.safetensors");
 }
 
 // Every step-N folder, newest first, complete or not.
@@ -38,11 +39,35 @@ std::vector<CheckpointEntry> step_folders(const fs::path& checkpoints) {
   return entries;
 }
 
-// Without its trainer_state.json a checkpoint counts as incomplete, so an interrupted removal leaves nothing that
-// loads.
+// Without its state a checkpoint counts as incomplete, so an interrupted removal leaves nothing that loads.
 void remove_checkpoint(const fs::path& checkpoint) {
-  fs::remove(checkpoint / "trainer_state.json");
-  fs::remove_all(checkpoint);
+  if (fs::is_symlink(checkpoint)) return;
+  fs::remove(checkpoint / kTrainerStateFile);
+  remove_model(checkpoint.string());
+}
+
+constexpr const char* kLockFile = "rebased.lock";
+
+bool has_lock_file(const fs::path& root) { return fs::is_regular_file(root / kLockFile); }
+
+// A name that the process training in the folder gives to files and folders while it writes them.
+bool is_leftover(const fs::path& entry) {
+  const std::string name = entry.filename().string();
+  const std::optional<std::string_view> wanted = name_before_temporary(name);
+  if (!wanted) return false;
+  if (entry.parent_path().filename() == "checkpoints") return number_after(*wanted, "step-").has_value();
+  constexpr std::string_view kWritten[] = {"recipe.toml",   "environment.json", "data.json",
+                                           "metrics.jsonl", "report.html",      "model"};
+  return std::find(std::begin(kWritten), std::end(kWritten), *wanted) != std::end(kWritten);
+}
+
+void remove_leftovers_in(const fs::path& folder) {
+  if (!fs::is_directory(folder)) return;
+  std::vector<fs::path> found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (!entry.is_symlink() && is_leftover(entry.path())) found.push_back(entry.path());
+  }
+  for (const fs::path& path : found) fs::is_directory(path) ? remove_model(path.string()) : void(fs::remove(path));
 }
 
 // Runs f and turns what std::filesystem throws into IoError.
@@ -57,20 +82,15 @@ auto with_io_errors(F&& f) {
 
 }  // namespace
 
-namespace {
-
-// Files and folders that AtomicFile and ModelFolderWriter were writing when the process was killed.
-void remove_leftovers_in(const fs::path& folder) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (entry.path().filename().string().find(".tmp-") != std::string::npos) fs::remove_all(entry.path());
-  }
+RunFolder::RunFolder(fs::path root) : root_(std::move(root)) {
+  std::optional<FileLock> lock = FileLock::take((root_ / kLockFile).string());
+  if (!lock) throw IoError("{}: another process is training in this run", root_.string());
+  lock_ = std::make_shared<const FileLock>(std::move(*lock));
 }
 
-}  // namespace
-
-RunFolder RunFolder::create(const fs::path& root) {
-  return with_io_errors([&] {
-    if (is_run(root)) {
+void RunFolder::check_free(const fs::path& root) {
+  with_io_errors([&] {
+    if (is_begun(root)) {
       throw ConfigError(
           "{} already holds a run: go on with it by `rebased train {} --resume`, or choose another folder",
           root.string(), root.string());
@@ -78,13 +98,21 @@ RunFolder RunFolder::create(const fs::path& root) {
     if (fs::exists(root) && !fs::is_directory(root)) {
       throw ConfigError("{} is a file, expected a folder for the run", root.string());
     }
-    if (fs::exists(root)) remove_leftovers_in(root);
-    if (fs::exists(root) && !fs::is_empty(root)) {
+    if (fs::exists(root) && !has_lock_file(root) && !fs::is_empty(root)) {
       throw ConfigError("{} is not empty and is not a run (it has no recipe.toml): choose a new or empty folder",
                         root.string());
     }
-    fs::create_directories(root);
-    return RunFolder(root);
+  });
+}
+
+RunFolder RunFolder::create(const fs::path& root) {
+  check_free(root);
+  return with_io_errors([&] {
+    fs::create_directories(follow_links(root.string()));
+    RunFolder run(root);
+    check_free(root);  // once more: until the lock was taken, another process may have had the folder
+    run.remove_leftovers();
+    return run;
   });
 }
 
@@ -117,6 +145,14 @@ bool RunFolder::is_run(const fs::path& root) {
   return fs::is_regular_file(root / "recipe.toml", ignored);
 }
 
+bool RunFolder::is_begun(const fs::path& root) {
+  return with_io_errors([&] {
+    const fs::path metrics = root / "metrics.jsonl";
+    if (!has_lock_file(root)) return is_run(root);
+    return !step_folders(root / "checkpoints").empty() || (fs::is_regular_file(metrics) && !fs::is_empty(metrics));
+  });
+}
+
 fs::path RunFolder::checkpoint(int64_t step) const { return checkpoints() / fmt::format("step-{:06}", step); }
 
 std::vector<CheckpointEntry> RunFolder::list_checkpoints() const {
@@ -130,15 +166,16 @@ std::vector<CheckpointEntry> RunFolder::list_checkpoints() const {
 void RunFolder::remove_leftovers() const {
   with_io_errors([&] {
     remove_leftovers_in(root_);
-    if (fs::exists(checkpoints())) remove_leftovers_in(checkpoints());
+    remove_leftovers_in(checkpoints());
   });
 }
 
-void RunFolder::prune_checkpoints(int keep) const {
+void RunFolder::prune_checkpoints(int keep, int64_t newest) const {
   if (keep < 1) throw ConfigError("checkpoints to keep: expected at least 1, found {}", keep);
   with_io_errors([&] {
     int complete = 0;
     for (const CheckpointEntry& entry : step_folders(checkpoints())) {
+      if (entry.step > newest) continue;
       const bool counts = is_complete(entry.path);
       if (counts && ++complete <= keep) continue;
       if (complete > 0) remove_checkpoint(entry.path);

@@ -2,9 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "io/file_lock.h"
 
 namespace rebased {
 
@@ -14,27 +17,35 @@ struct CheckpointEntry {
 };
 
 // What a run leaves behind:
-//   RUN/{recipe.toml, environment.json, metrics.jsonl, events.out.tfevents.*, log.txt, checkpoints/step-000123/,
-//   report.html}
-// A folder is a run when it holds a recipe.toml.
+//   RUN/{recipe.toml, environment.json, data.json, metrics.jsonl, events.out.tfevents.*, log.txt,
+//   checkpoints/step-000123/, model/, report.html, rebased.lock}
+// A folder is a run when it holds a recipe.toml. Only one process has a run at a time: rebased.lock is locked while the
+// RunFolder or a copy of it lives.
 class RunFolder {
  public:
-  // Makes the folder, or takes one that is empty but for what a killed process was writing. Throws ConfigError when it
-  // holds a run already (the message says how to resume) or files of something else, IoError when it cannot be made.
+  // Makes the folder, or takes one that is empty or holds a run of ours (it has a rebased.lock) that is not begun. Any
+  // other folder is left untouched: throws ConfigError when it holds a run already (the message says how to resume) or
+  // files of something else, IoError when it cannot be made or another process has it.
   static RunFolder create(const std::filesystem::path& root);
+  static void check_free(const std::filesystem::path& root);  // throws what create() would say of such a folder
 
   // create() on the first free of PARENT/NAME-001, NAME-002, ...: one more than the highest number in use. Two
   // processes never get the same folder. Throws ConfigError when `name` is not a plain file name.
   static RunFolder create_next(const std::filesystem::path& parent, std::string_view name);
 
-  // An existing run. Throws ConfigError when there is none.
+  // An existing run. Throws ConfigError when there is none, IoError when another process has it.
   static RunFolder open(const std::filesystem::path& root);
 
   static bool is_run(const std::filesystem::path& root);
 
+  // Whether the folder holds something that training made: a checkpoint or a line of metrics. A run without
+  // rebased.lock, of an earlier version or laid there by hand, counts as begun.
+  static bool is_begun(const std::filesystem::path& root);
+
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path recipe() const { return root_ / "recipe.toml"; }
   std::filesystem::path environment() const { return root_ / "environment.json"; }
+  std::filesystem::path data() const { return root_ / "data.json"; }  // hashes of the text
   std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
   std::filesystem::path log() const { return root_ / "log.txt"; }
   std::filesystem::path report() const { return root_ / "report.html"; }
@@ -45,16 +56,18 @@ class RunFolder {
   // trainer_state.json; the latter is to be written last.
   std::vector<CheckpointEntry> list_checkpoints() const;
 
-  // Removes what a killed process was writing (*.tmp-*). Only one process may use the folder.
+  // Removes what a killed process was writing of this run: the temporary names of its own files and checkpoints.
   void remove_leftovers() const;
 
-  // Removes all but the newest `keep` complete checkpoints, and incomplete ones older than the newest complete one.
-  // Throws ConfigError when keep < 1.
-  void prune_checkpoints(int keep) const;
+  // Of the checkpoints up to step `newest`, removes all but the newest `keep` complete ones, and incomplete ones older
+  // than the newest complete one. Later ones are not this process's and stay. Other files in the folder of a checkpoint
+  // stay too, and so does a checkpoint that is a symbolic link. Throws ConfigError when keep < 1.
+  void prune_checkpoints(int keep, int64_t newest) const;
 
  private:
-  explicit RunFolder(std::filesystem::path root) : root_(std::move(root)) {}
+  explicit RunFolder(std::filesystem::path root);  // locks it
   std::filesystem::path root_;
+  std::shared_ptr<const FileLock> lock_;
 };
 
 }  // namespace rebased

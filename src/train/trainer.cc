@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <fstream>
 #include <numeric>
 
@@ -84,11 +85,24 @@ double Trainer::epoch_of(int64_t step) const {
 }
 
 int64_t Trainer::resume() {
-  const auto entries = folder_->list_checkpoints();
-  if (entries.empty()) return 0;
-  state_ = load_checkpoint(entries.front().path, *engine_, *model_, optimizer_);
-  checkpointed_ = state_.step;
-  return state_.step;
+  std::exception_ptr newest_error;
+  for (const CheckpointEntry& entry : folder_->list_checkpoints()) {
+    try {
+      const TrainerState found = load_checkpoint(entry.path, *engine_, *model_, optimizer_);
+      if (found.step != entry.step) {
+        throw FormatError("{}: expected the state of step {}, found step {}", entry.path.string(), entry.step,
+                          found.step);
+      }
+      state_ = found;
+      checkpointed_ = state_.step;
+      return state_.step;
+    } catch (const Error& error) {
+      if (!newest_error) newest_error = std::current_exception();
+      log_warning("a checkpoint is passed over: {}", error.what());
+    }
+  }
+  if (newest_error) std::rethrow_exception(newest_error);
+  return 0;
 }
 
 void Trainer::open_records() {
@@ -198,7 +212,7 @@ void Trainer::checkpoint() {
   std::filesystem::create_directories(folder_->checkpoints());
   save_checkpoint(folder_->checkpoint(state_.step), *model_, optimizer_, state_, recipe_.data.is_text());
   checkpointed_ = state_.step;
-  folder_->prune_checkpoints(static_cast<int>(recipe_.train.keep_checkpoints));
+  folder_->prune_checkpoints(static_cast<int>(recipe_.train.keep_checkpoints), state_.step);
 }
 
 TrainEnd Trainer::run(Progress& progress) {

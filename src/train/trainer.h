@@ -26,12 +26,15 @@ enum class TrainEnd { kFinished, kInterrupted };
 class Trainer {
  public:
   // engine: has autograd; the model's values lie there.
-  // folder: where run() keeps records and checkpoints; none when run() is never called.
+  // folder: where run() keeps records and checkpoints; none when enter() says so later, or run() is never called.
   // stop: becomes true when the user asks to end (Ctrl-C); the step in hand is finished and saved.
   Trainer(const Recipe& recipe, std::unique_ptr<Engine> engine, std::optional<RunFolder> folder,
           const std::atomic<bool>& stop);
 
-  // Continues from the newest complete checkpoint; returns its step, 0 when there is none.
+  void enter(RunFolder folder) { folder_ = std::move(folder); }
+
+  // Continues from the newest complete checkpoint; returns its step, 0 when there is none. One that cannot be read is
+  // passed over with a warning; when none can, throws what the newest one said.
   int64_t resume();
   TrainEnd run(Progress& progress);
 

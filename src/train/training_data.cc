@@ -46,6 +46,7 @@ class TaskTraining : public TrainingData {
 
   Json describe(const Evaluation& e) const override { return {{"test_loss", e.loss}, {"test_accuracy", e.accuracy}}; }
   bool has_accuracy() const override { return true; }
+  std::vector<DataFile> files() const override { return {}; }
 
   std::string summary() const override {
     return fmt::format("{}: {} training and {} test examples of {} tokens, vocabulary {}", recipe_.data.task,
@@ -107,6 +108,15 @@ class TextTraining : public TrainingData {
     return {{"validation_loss", e.loss}, {"bits_per_byte", e.bits_per_byte}};
   }
   bool has_accuracy() const override { return false; }
+
+  std::vector<DataFile> files() const override {
+    std::vector<DataFile> files;
+    for (const TextFile& text : shards_.files) {
+      const std::span<const std::byte> bytes = text.file->bytes();
+      files.push_back({text.path, static_cast<int64_t>(bytes.size()), fmt::format("{:016x}", xxh64(bytes))});
+    }
+    return files;
+  }
 
   std::string summary() const override {
     return fmt::format("text: {} bytes to learn from, {} to validate on", shards_.train.size(), validation_.size());

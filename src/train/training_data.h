@@ -31,6 +31,22 @@ struct Evaluation {
   double bits_per_byte = 0;  // text only
 };
 
+// A file of text as it was when it was opened.
+struct DataFile {
+  std::string path;
+  int64_t bytes = 0;
+  std::string xxh64;  // of its bytes, 16 hexadecimal digits
+
+  bool operator==(const DataFile&) const = default;
+
+  template <class V>
+  void visit(V& v) {
+    v("path", path, "as it was opened");
+    v("bytes", bytes, "its size");
+    v("xxh64", xxh64, "hash of its bytes");
+  }
+};
+
 // Where batches come from. Every batch is a function of (recipe, step), so that a run resumes anywhere.
 class TrainingData {
  public:
@@ -41,6 +57,7 @@ class TrainingData {
   // Rows for the metrics of an evaluation, by the kind of data.
   virtual Json describe(const Evaluation& evaluation) const = 0;
   virtual bool has_accuracy() const = 0;
+  virtual std::vector<DataFile> files() const = 0;  // that it reads, in their order; reads all of them
   // A sentence about the data for people, and baselines that a model must beat ("order-2 n-gram bits per byte").
   virtual std::string summary() const = 0;
   virtual std::vector<std::pair<std::string, double>> baselines() = 0;

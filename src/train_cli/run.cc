@@ -10,6 +10,7 @@
 #include "config/document.h"
 #include "io/file.h"
 #include "record/environment.h"
+#include "train/data_record.h"
 #include "train_cli/commands.h"
 
 namespace rebased {
@@ -52,7 +53,7 @@ ReportRun report_of(const Recipe& recipe, const RunFolder& folder, Trainer& trai
   run.name = recipe.name;
   run.command = command_line();
   run.date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::time(nullptr)));
-  run.recipe = to_toml(options_to_json(recipe));
+  run.recipe = resolved_text(recipe);
   run.facts = {{"data", data},
                {"seed", std::to_string(recipe.seed)},
                {"parameters", std::to_string(outcome.parameters)},
@@ -88,12 +89,19 @@ void remember_command_line(int argc, char** argv) {
 
 const std::string& command_line() { return g_command_line; }
 
-RunOutcome train_run(const Recipe& recipe, std::unique_ptr<Engine> engine, const RunFolder& folder, bool resume) {
+std::unique_ptr<Trainer> build_trainer(const Recipe& recipe, std::unique_ptr<Engine> engine) {
+  return std::make_unique<Trainer>(recipe, std::move(engine), std::nullopt, g_stop);
+}
+
+std::string resolved_text(const Recipe& recipe) { return to_toml(options_to_json(recipe)); }
+
+RunOutcome train_run(const Recipe& recipe, Trainer& trainer, const RunFolder& folder) {
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
   folder.remove_leftovers();
-  write_file_atomic(folder.environment().string(), json_text(options_to_json(environment_of(*engine)), 2));
-  Trainer trainer(recipe, std::move(engine), folder, g_stop);
+  record_or_compare_data(folder, trainer.data());
+  write_file_atomic(folder.environment().string(), json_text(options_to_json(environment_of(trainer.engine())), 2));
+  trainer.enter(folder);
   Progress progress;
   const std::string data = trainer.data().summary();
   trainer.say(progress, fmt::format("{}: {}", recipe.name, data));
@@ -105,7 +113,11 @@ RunOutcome train_run(const Recipe& recipe, std::unique_ptr<Engine> engine, const
     baseline = value;
     trainer.say(progress, fmt::format("{}: {:.4f} bits per byte, to be beaten", name, value));
   }
-  if (resume) trainer.say(progress, fmt::format("going on after step {}", trainer.resume()));
+  if (const int64_t step = trainer.resume(); trainer.state().finished) {
+    trainer.say(progress, fmt::format("finished after step {}: left as it is, more steps need a new run", step));
+  } else if (step > 0) {
+    trainer.say(progress, fmt::format("going on after step {}", step));
+  }
   const bool finished = trainer.run(progress) == TrainEnd::kFinished;
   RunOutcome outcome = outcome_of(recipe, trainer, finished);
   outcome.baseline = baseline;

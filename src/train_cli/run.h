@@ -25,8 +25,15 @@ struct RunOutcome {
   ReportRun report;
 };
 
-// Trains in the folder; with `resume` from its newest checkpoint, and not at all when the run has finished already.
-RunOutcome train_run(const Recipe& recipe, std::unique_ptr<Engine> engine, const RunFolder& folder, bool resume);
+// Everything that the recipe asks for. It is built before a new run's folder is made, so that a run that cannot be
+// built leaves none.
+std::unique_ptr<Trainer> build_trainer(const Recipe& recipe, std::unique_ptr<Engine> engine);
+
+// The recipe of a run as it is written down: with every default, and the same for equal recipes.
+std::string resolved_text(const Recipe& recipe);
+
+// Trains in the folder from its newest checkpoint, if it has one, and not at all when the run has finished already.
+RunOutcome train_run(const Recipe& recipe, Trainer& trainer, const RunFolder& folder);
 
 // One row a run: accuracy or bits per byte, parameters, state, speed, time.
 Table outcome_table(const std::vector<RunOutcome>& outcomes);

@@ -53,18 +53,18 @@ std::vector<Point> crossed(const std::vector<Point>& points, const std::string& 
 
 // A finished run of the same recipe is kept, an unfinished one goes on, anything else is refused.
 RunOutcome run_point(const Recipe& recipe, const fs::path& root, MakeEngine make_engine) {
-  const std::string resolved = to_toml(options_to_json(recipe));
-  std::unique_ptr<Engine> engine = make_engine(recipe);
-  if (!RunFolder::is_run(root)) {
-    const RunFolder folder = RunFolder::create(root);
-    write_file_atomic(folder.recipe().string(), resolved);
-    return train_run(recipe, std::move(engine), folder, false);
+  const std::string resolved = resolved_text(recipe);
+  if (RunFolder::is_run(root) && RunFolder::is_begun(root)) {
+    const RunFolder folder = RunFolder::open(root);
+    if (resolved_text(load_run_recipe(folder)) != resolved) {  // an earlier version named fewer options
+      throw ConfigError("{} holds a run of another recipe; choose another --out or remove it", root.string());
+    }
+    return train_run(recipe, *build_trainer(recipe, make_engine(recipe)), folder);
   }
-  const RunFolder folder = RunFolder::open(root);
-  if (to_toml(options_to_json(load_run_recipe(folder))) != resolved) {  // an earlier version named fewer options
-    throw ConfigError("{} holds a run of another recipe; choose another --out or remove it", root.string());
-  }
-  return train_run(recipe, std::move(engine), folder, true);
+  const std::unique_ptr<Trainer> trainer = build_trainer(recipe, make_engine(recipe));
+  const RunFolder folder = RunFolder::create(root);
+  write_file_atomic(folder.recipe().string(), resolved);
+  return train_run(recipe, *trainer, folder);
 }
 
 int sweep(const SweepFlags& flags, MakeEngine make_engine) {

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
@@ -27,8 +28,8 @@ RunFolder folder_for(const TrainFlags& flags, const Recipe& recipe) {
 }
 
 // Runs, reports, and says where everything is. Exit code 0 when finished, 1 when interrupted.
-int run_and_report(const Recipe& recipe, std::unique_ptr<Engine> engine, const RunFolder& folder, bool resume) {
-  const RunOutcome outcome = train_run(recipe, std::move(engine), folder, resume);
+int run_and_report(const Recipe& recipe, Trainer& trainer, const RunFolder& folder) {
+  const RunOutcome outcome = train_run(recipe, trainer, folder);
   if (!outcome.finished) {
     log_warning("stopped after step {}; go on with: rebased train {} --resume", outcome.steps, folder.root().string());
     return 1;
@@ -39,12 +40,26 @@ int run_and_report(const Recipe& recipe, std::unique_ptr<Engine> engine, const R
   return 0;
 }
 
+// Throws unless what stands beside --out is the run itself or its recipe.
+void check_named_recipe(const std::string& target, const RunFolder& folder, const Recipe& own) {
+  std::error_code unknown;
+  if (fs::equivalent(target, folder.root(), unknown)) return;
+  if (fs::is_directory(target)) throw UsageError("{} and --out {} are two folders", target, folder.root().string());
+  const Json named = options_to_json(load_recipe(target, {})), wanted = options_to_json(own);
+  if (named == wanted) return;
+  auto key = Json::diff(wanted, named).front()["path"].get<std::string>().substr(1);
+  std::replace(key.begin(), key.end(), '/', '.');
+  throw ConfigError("{}: {} is not as in the run's own recipe {}, which --resume goes on with", target, key,
+                    folder.recipe().string());
+}
+
 int resume_run(const TrainFlags& flags, MakeEngine make_engine) {
   const std::string root = flags.out.empty() ? flags.target : flags.out;
   if (!flags.set.empty()) throw UsageError("--set cannot take effect with --resume: a run goes on with its own recipe");
   const RunFolder folder = RunFolder::open(root);
   const Recipe recipe = load_run_recipe(folder);
-  return run_and_report(recipe, make_engine(recipe), folder, true);
+  check_named_recipe(flags.target, folder, recipe);
+  return run_and_report(recipe, *build_trainer(recipe, make_engine(recipe)), folder);
 }
 
 int train(const TrainFlags& flags, MakeEngine make_engine) {
@@ -53,10 +68,11 @@ int train(const TrainFlags& flags, MakeEngine make_engine) {
     throw UsageError("{} is a folder; to go on with the run in it, add --resume", flags.target);
   }
   const Recipe recipe = load_recipe(flags.target, flags.set);
-  std::unique_ptr<Engine> engine = make_engine(recipe);
+  if (!flags.out.empty()) RunFolder::check_free(flags.out);  // before the time that data may take
+  const std::unique_ptr<Trainer> trainer = build_trainer(recipe, make_engine(recipe));
   const RunFolder folder = folder_for(flags, recipe);
-  write_file_atomic(folder.recipe().string(), to_toml(options_to_json(recipe)));
-  return run_and_report(recipe, std::move(engine), folder, false);
+  write_file_atomic(folder.recipe().string(), resolved_text(recipe));
+  return run_and_report(recipe, *trainer, folder);
 }
 
 }  // namespace

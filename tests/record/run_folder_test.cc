@@ -93,27 +93,142 @@ TEST(RunFolder, PrunesOldAndBrokenCheckpoints) {
   put_file(run.checkpoint(350) / "model.safetensors", "torn long ago");
   put_file(run.checkpoint(500) / "model.safetensors", "being written");
   put_file(run.checkpoints() / "notes.txt", "mine");
-  run.prune_checkpoints(2);
+  run.prune_checkpoints(2, 500);
   EXPECT_THAT(steps_of(run), ElementsAre(400, 300));
   EXPECT_FALSE(std::filesystem::exists(run.checkpoint(350)));
   EXPECT_FALSE(std::filesystem::exists(run.checkpoint(100)));
   EXPECT_TRUE(std::filesystem::exists(run.checkpoint(500)));
   EXPECT_TRUE(std::filesystem::exists(run.checkpoints() / "notes.txt"));
-  run.prune_checkpoints(1);
+  run.prune_checkpoints(1, 500);
   EXPECT_THAT(steps_of(run), ElementsAre(400));
-  EXPECT_THROW(run.prune_checkpoints(0), ConfigError);
+  EXPECT_THROW(run.prune_checkpoints(0, 500), ConfigError);
 }
+
+// After a checkpoint was passed over, later ones are there that may be damaged: they must not crowd out good ones.
+TEST(RunFolder, CheckpointsBehindTheStepInHandNeitherCountNorGo) {
+  TempFolder folder;
+  const RunFolder run = RunFolder::create(folder / "run");
+  for (int64_t step : {100, 200, 300}) put_checkpoint(run, step);
+  run.prune_checkpoints(1, 200);
+  EXPECT_THAT(steps_of(run), ElementsAre(300, 200));
+}
+
+TEST(RunFolder, PruningLeavesWhatAUserPutThere) {
+  TempFolder folder;
+  const RunFolder run = RunFolder::create(folder / "run");
+  for (int64_t step : {100, 200, 300}) put_checkpoint(run, step);
+  put_file(run.checkpoint(100) / "NOTES.md", "mine");
+  std::filesystem::rename(run.checkpoint(200), folder / "far");
+  std::filesystem::create_directory_symlink(folder / "far", run.checkpoint(200));
+  run.prune_checkpoints(1, 300);
+  EXPECT_EQ(get_file(run.checkpoint(100) / "NOTES.md"), "mine");
+  EXPECT_FALSE(std::filesystem::exists(run.checkpoint(100) / "model.safetensors"));
+  EXPECT_EQ(get_file(folder / "far/model.safetensors"), "weights");
+  EXPECT_TRUE(std::filesystem::is_symlink(run.checkpoint(200)));
+}
+
+constexpr const char* kEnding = ".rebased-tmp-0000000c-000000ab";
 
 TEST(RunFolder, WhatAKilledProcessWasWritingIsRemoved) {
   TempFolder folder;
-  put_file(folder / "run/recipe.toml.tmp-12-ab", "half");
+  put_file(folder / "run/rebased.lock", "");
+  put_file(folder / ("run/recipe.toml" + std::string(kEnding)), "half");
   const RunFolder run = RunFolder::create(folder / "run");  // empty but for that
-  EXPECT_TRUE(std::filesystem::is_empty(run.root()));
-  put_file(run.checkpoints() / "step-000003.tmp-12-ab/config.json", "{}");
+  EXPECT_FALSE(std::filesystem::exists(folder / ("run/recipe.toml" + std::string(kEnding))));
+  const auto torn = run.checkpoints() / ("step-000003" + std::string(kEnding));
+  put_file(torn / "config.json", "{}");
   put_file(run.checkpoint(2) / "config.json", "{}");
   run.remove_leftovers();
-  EXPECT_FALSE(std::filesystem::exists(run.checkpoints() / "step-000003.tmp-12-ab"));
+  EXPECT_FALSE(std::filesystem::exists(torn));
   EXPECT_TRUE(std::filesystem::exists(run.checkpoint(2)));
+}
+
+TEST(RunFolder, NothingElseIsRemoved) {
+  TempFolder folder;
+  const std::string ending = kEnding;
+  const RunFolder run = RunFolder::create(folder / "run");
+  const std::vector<std::filesystem::path> others = {
+      run.root() / "thesis.tmp-2024/chapter1.txt",  // names of others
+      run.root() / "recipe.toml.tmp-1f-ab",
+      run.root() / ("notes.md" + ending),
+      run.root() / ("int4" + ending) / "config.json",  // another program converts into the run
+      run.checkpoints() / ("model" + ending) / "config.json",
+      run.checkpoints() / ("step-abc" + ending),
+      run.checkpoints() / ("step-000003" + ending) / "NOTES.md",  // another's file in what is ours
+  };
+  for (const auto& path : others) put_file(path, "mine");
+  put_file(folder / "far/config.json", "mine");
+  std::filesystem::create_directory_symlink(folder / "far", run.root() / ("model" + ending));
+  run.remove_leftovers();
+  for (const auto& path : others) EXPECT_EQ(get_file(path), "mine") << path;
+  EXPECT_EQ(get_file(folder / "far/config.json"), "mine");
+}
+
+TEST(RunFolder, ARefusedFolderIsNotTouched) {
+  TempFolder folder;
+  const std::string ending = kEnding;
+  for (const std::string name : {"thesis.tmp-2024/chapter1.txt", "rebased", "log.txt", "recipe.toml" + ending,
+                                 "metrics.jsonl", "checkpoints/step-000001/config.json", "sub/rebased.lock"}) {
+    const auto root = folder / ("of " + name);
+    std::filesystem::remove_all(root);
+    put_file(root / name, "mine");
+    EXPECT_THAT([&] { RunFolder::create(root); }, ThrowsMessage<ConfigError>(HasSubstr("is not empty"))) << name;
+    EXPECT_EQ(get_file(root / name), "mine");
+    EXPECT_FALSE(std::filesystem::exists(root / "rebased.lock"));
+  }
+}
+
+TEST(RunFolder, HasOneProcessAtATime) {
+  TempFolder folder;
+  {
+    const RunFolder run = RunFolder::create(folder / "run");
+    put_file(run.recipe(), "");
+    const RunFolder copy = run;  // NOLINT(performance-unnecessary-copy-initialization): holds the lock too
+    for (const auto take : {&RunFolder::create, &RunFolder::open}) {
+      EXPECT_THAT([&] { take(folder / "run"); },
+                  ThrowsMessage<IoError>((folder / "run").string() + ": another process is training in this run"));
+    }
+  }
+  EXPECT_EQ(RunFolder::open(folder / "run").root(), folder / "run");
+}
+
+// A start that came to no step leaves nothing that another recipe could not replace.
+TEST(RunFolder, ARunThatIsNotBegunIsTakenByAnother) {
+  TempFolder folder;
+  const auto root = folder / "run";
+  { put_file(RunFolder::create(root).recipe(), "old"); }
+  put_file(root / "log.txt", "");
+  put_file(root / "metrics.jsonl", "");
+  put_file(root / "NOTES.md", "mine");
+  EXPECT_FALSE(RunFolder::is_begun(root));
+  EXPECT_EQ(RunFolder::create(root).root(), root);
+  EXPECT_EQ(get_file(root / "NOTES.md"), "mine");
+
+  const auto refuses = [&] {
+    EXPECT_TRUE(RunFolder::is_begun(root));
+    EXPECT_THAT([&] { RunFolder::create(root); }, ThrowsMessage<ConfigError>(HasSubstr("already holds a run")));
+  };
+  put_file(root / "metrics.jsonl", "{\"step\":1}\n");
+  refuses();
+  put_file(root / "metrics.jsonl", "");
+  put_file(root / "checkpoints/step-000001/config.json", "{}");
+  refuses();
+  std::filesystem::remove_all(root / "checkpoints");
+  std::filesystem::remove(root / "rebased.lock");  // of an earlier version, or laid there by hand
+  refuses();
+}
+
+TEST(RunFolder, ALinkIsTakenForWhatItNames) {
+  TempFolder folder;
+  std::filesystem::create_directory(folder / "far");
+  std::filesystem::create_directory_symlink(folder / "far", folder / "empty");
+  std::filesystem::create_directory_symlink(folder / "none", folder / "dangling");
+  for (const char* link : {"empty", "dangling"}) {
+    put_file(RunFolder::create(folder / link).recipe(), "");
+    EXPECT_TRUE(std::filesystem::is_symlink(folder / link));
+  }
+  EXPECT_TRUE(RunFolder::is_run(folder / "far"));
+  EXPECT_TRUE(RunFolder::is_run(folder / "none"));
 }
 
 }  // namespace

@@ -1,0 +1,260 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "io/file.h"
+#include "io/file_lock.h"
+#include "io/temporary_folder.h"
+
+namespace rebased {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr const char* kTask = R"(
+[data]
+task = "mqar"
+options = { vocab_size = 16, seq_len = 8, pairs = 2, generator = "fast" }
+train_examples = 40
+test_examples = 8
+[model]
+d_model = 8
+mixers = [{ type = "rebased", num_heads = 2, feature_dim = 4 }]
+[train]
+batch_size = 10
+epochs = 3
+stop_accuracy = 1
+)";
+
+constexpr const char* kText = R"(
+[data]
+text = ["corpus.txt"]
+seq_len = 16
+[model]
+d_model = 8
+mixers = [{ type = "rebased", num_heads = 2, feature_dim = 4 }]
+[train]
+batch_size = 4
+steps = 60
+checkpoint_every = 20
+keep_checkpoints = 9
+)";
+
+struct Result {
+  int status;
+  std::string error;
+};
+
+// `rebased-train` in a folder of its own with the recipes task.toml and text.toml.
+class RunCommand : public testing::Test {
+ protected:
+  RunCommand() {
+    write("task.toml", kTask);
+    write("text.toml", kText);
+    std::string text;
+    for (int i = 0; i < 2000; ++i) text += std::to_string(i) + " ";
+    write("corpus.txt", text);
+  }
+
+  Result run(const std::string& arguments) const {
+    const int ended = std::system(("export OMP_WAIT_POLICY=passive; cd '" + folder_.path() +
+                                   "' && '" REBASED_TRAIN_PROGRAM "' " + arguments + " >.out 2>.err </dev/null")
+                                      .c_str());
+    return {WIFEXITED(ended) ? WEXITSTATUS(ended) : -1, read("/.err")};
+  }
+  void succeeds(const std::string& arguments) const {
+    const Result result = run(arguments);
+    EXPECT_EQ(result.status, 0) << arguments << "\n" << result.error;
+  }
+  // With `code` and one line on stderr that contains `part`.
+  void refuses(const std::string& arguments, int code, const std::string& part) const {
+    const Result result = run(arguments);
+    EXPECT_EQ(result.status, code) << arguments;
+    EXPECT_THAT(result.error, AllOf(testing::StartsWith("rebased: "), HasSubstr(part))) << arguments;
+    EXPECT_EQ(std::count(result.error.begin(), result.error.end(), '\n'), 1) << result.error;
+  }
+  void write(const std::string& name, const std::string& text) const { write_file_atomic(folder_ / name, text); }
+  std::string read(const std::string& name) const { return read_file(folder_ / name); }
+  bool has(const std::string& name) const { return fs::exists(folder_ / name); }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(RunCommand, AFolderThatIsRefusedIsNotTouched) {
+  fs::create_directories(folder_ / "mine/thesis.tmp-2024");
+  write("mine/thesis.tmp-2024/chapter1.txt", "precious");
+  write("mine/a.rebased-tmp-00000001-00000002", "mine");
+  refuses("train task.toml --out mine", 2, "mine is not empty and is not a run");
+  EXPECT_EQ(read("mine/thesis.tmp-2024/chapter1.txt"), "precious");
+  EXPECT_EQ(read("mine/a.rebased-tmp-00000001-00000002"), "mine");
+  EXPECT_FALSE(has("mine/rebased.lock"));
+}
+
+TEST_F(RunCommand, AStartThatFailsLeavesNoRun) {
+  refuses("train text.toml --out r --set 'data.text=[\"typo.txt\"]'", 1, "typo.txt");
+  refuses("train text.toml --set 'data.text=[\"typo.txt\"]'", 1, "typo.txt");
+  refuses("sweep text.toml --out s --set 'data.text=[\"typo.txt\"]'", 1, "typo.txt");
+  for (const char* name : {"r", "runs", "s"}) EXPECT_FALSE(has(name)) << name;
+}
+
+// The first batch is drawn after the folder is made; the corrected recipe may have it.
+TEST_F(RunCommand, AStartThatFailsAtItsFirstStepGivesWay) {
+  EXPECT_EQ(run("train text.toml --out r --set data.seq_len=100000 --set data.validation_fraction=0.5").status, 2);
+  succeeds("train text.toml --out r");
+  EXPECT_EQ(run("sweep text.toml --out s --set data.seq_len=100000").status, 2);
+  succeeds("sweep text.toml --out s");
+  refuses("train text.toml --out r", 2, "r already holds a run");
+  refuses("sweep text.toml --out s --set seed=1", 2, "holds a run of another recipe");
+}
+
+TEST_F(RunCommand, AnotherProcessIsRefused) {
+  succeeds("train task.toml --out r --set train.epochs=1");
+  auto held = FileLock::take(folder_ / "r/rebased.lock");
+  ASSERT_TRUE(held.has_value());
+  refuses("train r --resume", 1, "r: another process is training in this run");
+  held.reset();
+  succeeds("train r --resume");
+}
+
+TEST_F(RunCommand, ResumingTakesTheRunsOwnRecipeOnly) {
+  succeeds("train task.toml --out r");
+  succeeds("train task.toml --out r --resume");
+  succeeds("train r --out r/ --resume");
+  succeeds("train r/recipe.toml --out r --resume");
+  refuses("train none.toml --out r --resume", 1, "none.toml");
+  refuses("train text.toml --out r --resume", 2, "text.toml: ");
+  write("more.toml", std::string(kTask) + "checkpoint_every = 2\n");
+  refuses("train more.toml --out r --resume", 2,
+          "more.toml: train.checkpoint_every is not as in the run's own recipe r/recipe.toml");
+  fs::create_directory(folder_ / "other");
+  refuses("train other --out r --resume", 2, "other and --out r are two folders");
+  refuses("train task.toml --out none --resume", 2, "none is not a run");
+  refuses("train r --resume --set train.epochs=9", 2, "--set cannot take effect with --resume");
+}
+
+TEST_F(RunCommand, AnIncompleteCheckpointIsWrittenAgain) {
+  succeeds("train text.toml --out r");
+  const std::string whole = read("r/model/model.safetensors");
+  for (const std::string missing :
+       {"model.safetensors", "config.json", "trainer_state.json", "optimizer.safetensors"}) {
+    for (const char* later : {"r/checkpoints/step-000060", "r/model"}) fs::remove_all(folder_ / later);
+    fs::remove(folder_ / ("r/checkpoints/step-000040/" + missing));
+    write("r/checkpoints/step-000040/NOTES.md", "mine");
+    fs::create_directory(folder_ / "r/model");  // a copy that was cut short
+    write("r/model/config.json", "{}");
+    succeeds("train r --resume");
+    EXPECT_TRUE(has("r/checkpoints/step-000040/" + missing)) << missing;
+    EXPECT_EQ(read("r/checkpoints/step-000040/NOTES.md"), "mine");
+    EXPECT_EQ(read("r/model/model.safetensors"), whole) << missing;
+  }
+}
+
+TEST_F(RunCommand, ADamagedCheckpointGivesWayToTheOneBefore) {
+  succeeds("train text.toml --out r");
+  const std::string whole = read("r/model/model.safetensors");
+  for (const std::string name : {"model.safetensors", "config.json", "trainer_state.json", "optimizer.safetensors"}) {
+    const std::string file = "r/checkpoints/step-000060/" + name, bytes = read(file);
+    write(file, bytes.substr(0, bytes.size() / 2));
+    fs::remove_all(folder_ / "r/model");
+    const Result result = run("train r --resume");
+    EXPECT_EQ(result.status, 0) << result.error;
+    EXPECT_THAT(result.error, AllOf(HasSubstr("a checkpoint is passed over: "), HasSubstr("step-000060"),
+                                    HasSubstr("going on after step 40")));
+    EXPECT_EQ(read("r/model/model.safetensors"), whole) << name;
+    EXPECT_EQ(run("train r --resume").status, 0);  // step 60 was written again
+  }
+}
+
+TEST_F(RunCommand, TheStateOfAnotherStepIsDamage) {
+  succeeds("train text.toml --out r");
+  fs::remove_all(folder_ / "r/checkpoints/step-000060");
+  fs::copy(folder_ / "r/checkpoints/step-000020", folder_ / "r/checkpoints/step-000060");
+  EXPECT_THAT(run("train r --resume").error,
+              AllOf(HasSubstr("expected the state of step 60, found step 20"), HasSubstr("going on after step 40")));
+}
+
+// With keep_checkpoints = 1, the damaged one must not be the one that is kept.
+TEST_F(RunCommand, ADamagedCheckpointCrowdsOutNoGoodOne) {
+  succeeds("train text.toml --out r --set train.keep_checkpoints=2");
+  write("r/checkpoints/step-000060/optimizer.safetensors", "");
+  std::string recipe = read("r/recipe.toml");
+  recipe.replace(recipe.find("keep_checkpoints = 2"), 20, "keep_checkpoints = 1");
+  recipe.replace(recipe.find("checkpoint_every = 20"), 21, "checkpoint_every = 10");
+  recipe.replace(recipe.find("steps = 60"), 10, "steps = 50");
+  write("r/recipe.toml", recipe);
+  succeeds("train r --resume");
+  EXPECT_TRUE(has("r/checkpoints/step-000050/trainer_state.json"));
+}
+
+TEST_F(RunCommand, WithoutAnyGoodCheckpointNothingIsTrained) {
+  succeeds("train text.toml --out r");
+  for (const char* step : {"20", "40", "60"}) {
+    write("r/checkpoints/step-0000" + std::string(step) + "/optimizer.safetensors", "");
+  }
+  const Result result = run("train r --resume");
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.error, HasSubstr("rebased: " + std::string("r/checkpoints/step-000060/optimizer.safetensors")));
+}
+
+TEST_F(RunCommand, ChangedTextIsNoticed) {
+  const std::string corpus = read("corpus.txt");
+  succeeds("train text.toml --out r");
+  std::string changed = corpus;
+  changed[500] = 'X';  // of the same size
+  write("corpus.txt", changed);
+  refuses("train r --resume", 2, "r: corpus.txt has changed since the run began");
+  refuses("train r --resume", 2, "remove r/data.json to go on with this one");
+  write("corpus.txt", corpus);
+  succeeds("train r --resume");
+  write("corpus.txt", changed);
+  fs::remove(folder_ / "r/data.json");
+  succeeds("train r --resume");
+  succeeds("train r --resume");
+  write("r/data.json", "{\"files\": 3}");
+  refuses("train r --resume", 2, "r/data.json: files");
+}
+
+TEST_F(RunCommand, FilesThatComeAndGoInAFolderOfTextAreNoticed) {
+  fs::create_directory(folder_ / "texts");
+  write("texts/b", read("corpus.txt"));
+  succeeds("train text.toml --out r --set 'data.text=[\"texts\"]'");
+  write("texts/a", "new");
+  refuses("train r --resume", 2, "texts/a was not part of the text when the run began");
+  fs::rename(folder_ / "texts/a", folder_ / "texts/c");
+  refuses("train r --resume", 2, "texts/c was not part of the text when the run began");
+  fs::rename(folder_ / "texts/b", folder_ / "b");
+  refuses("train r --resume", 2, "texts/c was not part of the text when the run began");
+  fs::remove(folder_ / "texts/c");
+  fs::rename(folder_ / "b", folder_ / "texts/b");
+  succeeds("train r --resume");
+}
+
+TEST_F(RunCommand, AFinishedRunSaysThatMoreStepsMeanNothing) {
+  succeeds("train task.toml --out r");
+  const std::string before = read("r/model/model.safetensors");
+  std::string recipe = read("r/recipe.toml");
+  recipe.replace(recipe.find("epochs = 3"), 10, "epochs = 9");
+  write("r/recipe.toml", recipe);
+  const Result result = run("train r --resume");
+  EXPECT_EQ(result.status, 0);
+  EXPECT_THAT(result.error, HasSubstr("finished after step 12: left as it is, more steps need a new run"));
+  EXPECT_EQ(read("r/model/model.safetensors"), before);
+}
+
+TEST_F(RunCommand, ALinkAsFolderStaysALink) {
+  fs::create_directory(folder_ / "far");
+  fs::create_directory_symlink("far", folder_ / "link");
+  succeeds("train task.toml --out link");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
+  EXPECT_TRUE(has("far/model/model.safetensors"));
+}
+
+}  // namespace
+}  // namespace rebased
