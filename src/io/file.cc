@@ -43,12 +43,11 @@ namespace {
 
 // Where to write when `path` is asked for.
 std::string replaceable_file(const std::string& path) {
-  std::string followed = follow_links(path);
   struct stat info {};
-  if (::stat(followed.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     throw IoError("{}: cannot replace: expected a file, found a folder or a device", path);
   }
-  return followed;
+  return follow_links(path);
 }
 
 }  // namespace
