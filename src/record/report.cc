@@ -171,18 +171,26 @@ std::string body(const Report& report) {
   return html + repeat_block(report);
 }
 
+// How every report begins, which is how one is known.
+constexpr std::string_view kHead =
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+    "<meta name=\"color-scheme\" content=\"light dark\">\n<title>";
+
 }  // namespace
 
 std::string report_html(const Report& report) {
   if (report.x_key != "step" && report.x_key != "epoch" && report.x_key != "time") {
     throw ConfigError("report: curves run over step, epoch or time, found \"{}\"", report.x_key);
   }
-  return fmt::format(
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n{}"
-      "</body>\n</html>\n",
-      escape_xml(report.title), kReportStyle, body(report));
+  return fmt::format("{}{}</title>\n<style>\n{}</style>\n</head>\n<body>\n{}</body>\n</html>\n", kHead,
+                     escape_xml(report.title), kReportStyle, body(report));
+}
+
+void check_report_place(const std::filesystem::path& path) {
+  if (std::filesystem::exists(path) && !read_file(path.string()).starts_with(kHead)) {
+    throw IoError("{}: exists and is not a report of this program, so it is not replaced", path.string());
+  }
 }
 
 void write_report(const std::filesystem::path& path, const Report& report) {

@@ -45,4 +45,7 @@ std::string report_html(const Report& report);
 // report_html in a file that is replaced at once. Also throws IoError.
 void write_report(const std::filesystem::path& path, const Report& report);
 
+// Throws IoError when the file exists and is not a report, for places that need not be the program's own.
+void check_report_place(const std::filesystem::path& path);
+
 }  // namespace rebased

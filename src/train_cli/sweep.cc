@@ -68,6 +68,8 @@ RunOutcome run_point(const Recipe& recipe, const fs::path& root, MakeEngine make
 }
 
 int sweep(const SweepFlags& flags, MakeEngine make_engine) {
+  const fs::path file = fs::path(flags.out) / "report.html";
+  check_report_place(file);
   std::vector<Point> points{Point{}};
   for (const std::string& grid : flags.grids) points = crossed(points, grid);
   std::vector<RunOutcome> outcomes;
@@ -88,7 +90,6 @@ int sweep(const SweepFlags& flags, MakeEngine make_engine) {
   Report report{.title = flags.title.empty() ? fs::path(flags.out).filename().string() : flags.title};
   for (const RunOutcome& outcome : outcomes) report.runs.push_back(outcome.report);
   report.tables.push_back({"Size and speed", table});
-  const fs::path file = fs::path(flags.out) / "report.html";
   write_report(file, report);
   print_output("{}report: {}\n", table.text(), file.string());
   return 0;

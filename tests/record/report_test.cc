@@ -109,5 +109,17 @@ TEST(Report, IsWrittenToAFile) {
   EXPECT_THROW(write_report(folder / "absent/report.html", sample(1)), IoError);
 }
 
+TEST(Report, AnotherFileIsKnownFromOne) {
+  TempFolder folder;
+  const auto path = folder / "report.html";
+  EXPECT_NO_THROW(check_report_place(path));
+  write_report(path, sample(2));
+  EXPECT_NO_THROW(check_report_place(path));
+  for (const char* other : {"", "<!doctype html>\n<html lang=\"en\">\n<head>\n<title>mine</title>"}) {
+    put_file(path, other);
+    EXPECT_THROW(check_report_place(path), IoError);
+  }
+}
+
 }  // namespace
 }  // namespace rebased

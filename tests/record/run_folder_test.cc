@@ -167,8 +167,9 @@ TEST(RunFolder, NothingElseIsRemoved) {
 TEST(RunFolder, ARefusedFolderIsNotTouched) {
   TempFolder folder;
   const std::string ending = kEnding;
-  for (const std::string name : {"thesis.tmp-2024/chapter1.txt", "rebased", "log.txt", "recipe.toml" + ending,
-                                 "metrics.jsonl", "checkpoints/step-000001/config.json", "sub/rebased.lock"}) {
+  for (const std::string& name :
+       std::vector<std::string>{"thesis.tmp-2024/chapter1.txt", "rebased", "log.txt", "recipe.toml" + ending,
+                                "metrics.jsonl", "checkpoints/step-000001/config.json", "sub/rebased.lock"}) {
     const auto root = folder / ("of " + name);
     std::filesystem::remove_all(root);
     put_file(root / name, "mine");

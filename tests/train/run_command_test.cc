@@ -114,6 +114,17 @@ TEST_F(RunCommand, AStartThatFailsAtItsFirstStepGivesWay) {
   refuses("sweep text.toml --out s --set seed=1", 2, "holds a run of another recipe");
 }
 
+TEST_F(RunCommand, ASweepReplacesNoReportOfAnother) {
+  fs::create_directory(folder_ / "s");
+  write("s/report.html", "<html>mine</html>");
+  refuses("sweep task.toml --out s", 1, "s/report.html: exists and is not a report of this program");
+  EXPECT_EQ(read("s/report.html"), "<html>mine</html>");
+  EXPECT_FALSE(has("s/run"));
+  fs::remove(folder_ / "s/report.html");
+  succeeds("sweep task.toml --out s");
+  succeeds("sweep task.toml --out s");
+}
+
 TEST_F(RunCommand, AnotherProcessIsRefused) {
   succeeds("train task.toml --out r --set train.epochs=1");
   auto held = FileLock::take(folder_ / "r/rebased.lock");
