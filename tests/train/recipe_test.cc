@@ -3,12 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <numbers>
-
 #include "base/error.h"
 #include "config/document.h"
-#include "train/schedule.h"
 
 namespace rebased {
 namespace {
@@ -67,25 +63,6 @@ INSTANTIATE_TEST_SUITE_P(
         BadRecipe{"[data]\ntask = \"mqar\"\n[model]\nmixers = [{ type = \"rebased\", num_head = 2 }]\n", "num_heads"},
         BadRecipe{"[data]\ntask = \"mqar\"\n[optimizer]\nlr = 0\n", "optimizer.lr"},
         BadRecipe{"[data]\ntask = \"mqar\"\n[optimiser]\nlr = 1\n", "did you mean 'optimizer'"}));
-
-TEST(Schedule, CosineEpochIsConstantInsideAnEpoch) {
-  const ScheduleRecipe schedule{.kind = "cosine_epoch"};
-  EXPECT_DOUBLE_EQ(learning_rate(schedule, 1e-3, 0, 640, 0, 64), 1e-3);
-  EXPECT_DOUBLE_EQ(learning_rate(schedule, 1e-3, 325, 640, 32, 64), 1e-3 / 2);
-  EXPECT_NEAR(learning_rate(schedule, 1e-3, 639, 640, 63, 64), 1e-3 * (1 + std::cos(std::numbers::pi * 63 / 64)) / 2,
-              1e-15);
-}
-
-TEST(Schedule, WarmUpRisesAndShapesEndAtTheFinalRatio) {
-  for (const char* kind : {"cosine", "linear"}) {
-    const ScheduleRecipe schedule{.kind = kind, .warmup_steps = 10, .final_ratio = 0.1};
-    EXPECT_DOUBLE_EQ(learning_rate(schedule, 2, 0, 110, 0, 1), 0.2);
-    EXPECT_DOUBLE_EQ(learning_rate(schedule, 2, 10, 110, 0, 1), 2);
-    EXPECT_NEAR(learning_rate(schedule, 2, 60, 110, 0, 1), 2 * (0.1 + 0.9 * 0.5), 1e-12) << kind;
-    EXPECT_NEAR(learning_rate(schedule, 2, 110, 110, 0, 1), 0.2, 1e-12);
-  }
-  EXPECT_DOUBLE_EQ(learning_rate({.kind = "constant"}, 3, 99, 100, 0, 1), 3);
-}
 
 }  // namespace
 }  // namespace rebased
