@@ -18,7 +18,7 @@ struct SampleMixer {
   template <class V>
   void visit(V& v) {
     v("type", type, "", one_of({"rebased", "based", "softmax"}));
-    v("num_heads", num_heads, "", at_least(1));
+    v("num_heads", num_heads, "", between(1, 1 << 20));
     v("eps", eps, "", between(0, 1));
   }
 };
@@ -33,10 +33,10 @@ struct SampleOptions {
   Json raw;
   template <class V>
   void visit(V& v) {
-    v("seed", seed, "");
+    v("seed", seed, "", any_value<uint64_t>());
     v("tie", tie, "");
-    v("rates", rates, "", above(0));
-    v("window", window, "");
+    v("rates", rates, "", positive_number());
+    v("window", window, "", between(-5, 5));
     v("mixer", mixer, "");
     v("layers", layers, "");
     v("raw", raw, "");

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include "bench/limits.h"
 #include "engine/vocabulary.h"
+#include "nn/model_size.h"
 #include "runtime/session.h"
 
 namespace rebased {
@@ -33,6 +36,11 @@ int64_t weight_bytes(LoadedModel& model) {
   return bytes;
 }
 
+void check_prompt(LoadedModel& model, int64_t tokens) {
+  const auto row = static_cast<double>(model.model().config().d_model) * sizeof(float);
+  check_memory(static_cast<double>(tokens) * row, fmt::format("a prompt of {} tokens", tokens));
+}
+
 }  // namespace
 
 Json paper_model_config() {
@@ -48,8 +56,11 @@ Json paper_model_config() {
 
 std::unique_ptr<LoadedModel> random_model(const Json& config, const std::string& where,
                                           std::optional<CpuEngine::Packing> weights) {
+  const ModelConfig resolved = model_config_from_json(config, where);
+  const double parameters = parameter_count(resolved, where), least_bytes = weights ? 0.5 : 4;
+  check_memory(parameters * least_bytes, fmt::format("{}: {:.0f} parameters", where, parameters));
   auto engine = std::make_unique<CpuEngine>(weights);
-  auto model = std::make_unique<LanguageModel>(model_config_from_json(config, where));
+  auto model = std::make_unique<LanguageModel>(resolved);
   for (Param& param : model->parameters().params()) {
     if (param.spec.matrix) param.spec.init = init::uniform(0.03);  // a normal draw for each would take seconds
   }
@@ -60,6 +71,8 @@ std::unique_ptr<LoadedModel> random_model(const Json& config, const std::string&
 DecodeSpeed measure_decode(LoadedModel& model, int64_t rows, int64_t position, const TimingOptions& options) {
   LanguageModel& network = model.model();
   CpuEngine& engine = model.engine();
+  const int64_t row_bytes = network.state_bytes(1, 1) + network.config().vocab_size * int64_t{sizeof(float)};
+  check_memory(static_cast<double>(rows) * static_cast<double>(row_bytes), fmt::format("{} rows of states", rows));
   ModelState state = network.initial_state(engine, rows);
   const std::vector<int32_t> tokens = random_tokens(rows, network.config().vocab_size);
   auto step = [&] {
@@ -78,6 +91,7 @@ DecodeSpeed measure_decode(LoadedModel& model, int64_t rows, int64_t position, c
 }
 
 PrefillSpeed measure_prefill(LoadedModel& model, int64_t tokens, const TimingOptions& options) {
+  check_prompt(model, tokens);
   const std::vector<int32_t> text = random_tokens(tokens, model.model().config().vocab_size);
   Session session(model);
   int64_t operations = 0;
@@ -97,6 +111,7 @@ PrefillSpeed measure_prefill(LoadedModel& model, int64_t tokens, const TimingOpt
 }
 
 double measure_prefill_growth(LoadedModel& model, int64_t tokens, int64_t behind, const TimingOptions& options) {
+  check_prompt(model, behind);
   const std::vector<int32_t> text = random_tokens(tokens, model.model().config().vocab_size);
   const Session start(model);
   Session later(model);

@@ -13,6 +13,7 @@
 #include "cli/trainer.h"
 #include "cli/verbs.h"
 #include "config/document.h"
+#include "config/limits.h"
 #include "io/file.h"
 #include "io/standard_streams.h"
 #include "record/table.h"
@@ -26,10 +27,7 @@ struct BenchArguments {
   int64_t rounds = TimingOptions{}.rounds, rows = 1, position = 100, behind = 0;
   bool json = false, scaling = false;
 
-  TimingOptions timing() const {
-    if (rounds < 1) throw UsageError("--rounds: expected at least 1, found {}", rounds);
-    return {.rounds = static_cast<int>(rounds), .scaling = scaling};
-  }
+  TimingOptions timing() const { return {.rounds = static_cast<int>(rounds), .scaling = scaling}; }
 };
 
 void write_result(const BenchArguments& arguments, const Table& table, Json rows) {
@@ -123,8 +121,6 @@ std::unique_ptr<LoadedModel> model_to_time(const BenchArguments& arguments) {
 }
 
 void bench_decode(const BenchArguments& arguments) {
-  if (arguments.rows < 1) throw UsageError("--rows: expected at least 1, found {}", arguments.rows);
-  if (arguments.position < 0) throw UsageError("--position: expected at least 0, found {}", arguments.position);
   const TimingOptions timing = arguments.timing();
   const auto model = model_to_time(arguments);
   const DecodeSpeed speed = measure_decode(*model, arguments.rows, arguments.position, timing);
@@ -151,18 +147,13 @@ void bench_decode(const BenchArguments& arguments) {
 std::vector<int64_t> lengths_of(const BenchArguments& arguments) {
   std::vector<int64_t> lengths;
   for (const std::string& text : arguments.lengths) {
-    const Json number = Json::parse(text, nullptr, false);
-    if (!number.is_number_integer() || number.get<int64_t>() < 1) {
-      throw UsageError("--tokens: expected a number of at least 1, found '{}'", text);
-    }
-    lengths.push_back(number.get<int64_t>());
+    lengths.push_back(number_from_text<int64_t>(text, "--tokens", between(1, kMostTokens)));
   }
   return lengths.empty() ? std::vector<int64_t>{4096} : lengths;
 }
 
 void bench_prefill(const BenchArguments& arguments) {
   const std::vector<int64_t> lengths = lengths_of(arguments);
-  if (arguments.behind < 0) throw UsageError("--behind: expected at least 0, found {}", arguments.behind);
   const TimingOptions timing = arguments.timing();
   const auto model = model_to_time(arguments);
   std::vector<Table::Column> columns = {{"tokens", kRight},  {"ms", kRight},        {"tokens/s", kRight},
@@ -198,7 +189,8 @@ void bench_prefill(const BenchArguments& arguments) {
 }
 
 void add_common(CommandLine& verb, BenchArguments& arguments) {
-  verb.add("--rounds", arguments.rounds, "N", "rounds of timing; medians are reported, and quartiles as spread");
+  verb.add("--rounds", arguments.rounds, between(1, kMostRounds), "N",
+           "rounds of timing; medians are reported, and quartiles as spread");
   verb.add("--json", arguments.json, "", "JSON instead of a table");
 }
 
@@ -242,14 +234,14 @@ void add_bench(CommandLine& root) {
   const auto [decode, decode_arguments] = add("decode", "one token at a time as a share of the rate of reading memory",
                                               bench_decode, "rebased bench decode model --rows 8");
   add_model(*decode, *decode_arguments);
-  decode->add("--rows", decode_arguments->rows, "N", "sequences a step");
-  decode->add("--position", decode_arguments->position, "N", "tokens that came before");
+  decode->add("--rows", decode_arguments->rows, between(1, kMostRows), "N", "sequences a step");
+  decode->add("--position", decode_arguments->position, between(0, kMostTokens), "N", "tokens that came before");
   add_common(*decode, *decode_arguments);
   const auto [prefill, prefill_arguments] = add("prefill", "reading a prompt as a share of the rate of matrix products",
                                                 bench_prefill, "rebased bench prefill model --tokens 64 --tokens 256");
   add_model(*prefill, *prefill_arguments);
   prefill->add("--tokens", prefill_arguments->lengths, "N", "length of the prompt; may be repeated; default: 4096");
-  prefill->add("--behind", prefill_arguments->behind, "N",
+  prefill->add("--behind", prefill_arguments->behind, between(0, kMostTokens), "N",
                "time the same prompt behind N tokens too, in turn: how much longer it takes there");
   add_scaling(*prefill, *prefill_arguments);
   add_common(*prefill, *prefill_arguments);

@@ -9,6 +9,7 @@
 #include "base/suggest.h"
 #include "base/threads.h"
 #include "config/document.h"
+#include "config/limits.h"
 #include "io/standard_streams.h"
 
 namespace rebased {
@@ -66,7 +67,8 @@ CommandLine::CommandLine(const std::string& name, const std::string& summary) : 
 }
 
 void CommandLine::add_threads() {
-  add("--threads", root().impl_->threads, "N", "threads to compute with; default: every core");
+  add("--threads", root().impl_->threads, between(1, kMostThreads), "N",
+      "threads to compute with; default: every core");
 }
 
 CommandLine& CommandLine::root() { return impl_->parent != nullptr ? impl_->parent->root() : *this; }
@@ -93,20 +95,42 @@ void CommandLine::add(const std::string& names, T& value, const std::string& pla
     } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
       option->required(is_argument);
       if (!is_argument) option->expected(1)->take_all();
-    } else if constexpr (std::is_same_v<T, int64_t>) {
-      option->capture_default_str();
     }
   }
 }
 
 template void CommandLine::add(const std::string&, bool&, const std::string&, const std::string&);
-template void CommandLine::add(const std::string&, int64_t&, const std::string&, const std::string&);
 template void CommandLine::add(const std::string&, std::string&, const std::string&, const std::string&);
 template void CommandLine::add(const std::string&, std::vector<std::string>&, const std::string&, const std::string&);
-template void CommandLine::add(const std::string&, std::optional<int64_t>&, const std::string&, const std::string&);
-template void CommandLine::add(const std::string&, std::optional<uint64_t>&, const std::string&, const std::string&);
-template void CommandLine::add(const std::string&, std::optional<double>&, const std::string&, const std::string&);
 template void CommandLine::add(const std::string&, std::optional<std::string>&, const std::string&, const std::string&);
+
+namespace {
+
+template <class T>
+T number_type(const std::optional<T>&);
+template <class T>
+T number_type(const T&);
+
+}  // namespace
+
+template <class T>
+void CommandLine::add(const std::string& names, T& value, const Range& range, const std::string& placeholder,
+                      const std::string& help) {
+  const std::string name = names.substr(names.rfind(',') + 1);
+  auto take = [&value, range, name](const std::string& text) {
+    value = number_from_text<decltype(number_type(value))>(text, name, range);
+  };
+  CLI::Option* option = impl_->app->add_option_function<std::string>(names, take, help)->type_name(placeholder);
+  if constexpr (std::is_same_v<T, int64_t>) option->default_str(std::to_string(value));
+}
+
+template void CommandLine::add(const std::string&, int64_t&, const Range&, const std::string&, const std::string&);
+template void CommandLine::add(const std::string&, std::optional<int64_t>&, const Range&, const std::string&,
+                               const std::string&);
+template void CommandLine::add(const std::string&, std::optional<uint64_t>&, const Range&, const std::string&,
+                               const std::string&);
+template void CommandLine::add(const std::string&, std::optional<double>&, const Range&, const std::string&,
+                               const std::string&);
 
 std::shared_ptr<Json> CommandLine::add_options(std::span<const OptionHelp> rows) {
   auto typed = std::make_shared<Json>(Json::object());
@@ -207,12 +231,7 @@ void CommandLine::run(int argc, char** argv) {
   const CommandLine& verb = chosen();
   if (!verb.impl_->act || !verb.impl_->app->get_prefix_command()) verb.refuse_unknown();
   if (!verb.impl_->act) verb.refuse("no verb was given");
-  if (const auto threads = impl_->threads) {
-    if (*threads < 1 || *threads > kMostThreads) {
-      throw UsageError("--threads: expected 1 to {}, found {}", kMostThreads, *threads);
-    }
-    set_thread_count(static_cast<int>(*threads));
-  }
+  if (const auto threads = impl_->threads) set_thread_count(static_cast<int>(*threads));
   verb.impl_->act();
 }
 

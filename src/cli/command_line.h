@@ -25,10 +25,13 @@ class CommandLine {
 
   // Where a value goes: names "MODEL" for an argument, "-n,--tokens" for flags; `placeholder` stands for a flag's value
   // in the help. An argument or a flag whose std::string is empty must be given, and so must a list of arguments. T is
-  // bool, int64_t, std::string, std::vector<std::string>, or std::optional of int64_t, uint64_t, double or std::string.
-  // The value must live until run() returns.
+  // bool, std::string, std::vector<std::string> or std::optional<std::string>. The value must live until run() returns.
   template <class T>
   void add(const std::string& names, T& value, const std::string& placeholder, const std::string& help);
+  // A number, which has bounds: T is int64_t, or std::optional of int64_t, uint64_t or double.
+  template <class T>
+  void add(const std::string& names, T& value, const Range& range, const std::string& placeholder,
+           const std::string& help);
 
   // A flag for every row: "--top-k" for "top_k", with its help and default. What was typed is collected in the result,
   // for options_from_json.

@@ -7,6 +7,7 @@
 #include "cli/eval.h"
 #include "cli/mqar_tasks.h"
 #include "cli/verbs.h"
+#include "config/limits.h"
 #include "eval/recall.h"
 #include "io/standard_streams.h"
 #include "record/progress.h"
@@ -122,9 +123,11 @@ void add_eval_mqar(CommandLine& eval) {
       "Distance: tokens from the query back to its key. State bytes: of one row at its end.");
   verb.add("MODEL", arguments->model, "", "model folder");
   verb.add("--tasks", arguments->tasks, "SPEC", "what to ask; may be repeated; default: L=64,K=4");
-  verb.add("--examples", arguments->examples, "N", "rows of every task that is not read from a .safetensors file");
-  verb.add("--seed", arguments->seed, "N", "of those rows; default: 52, that of the published test data");
-  verb.add("--batch", arguments->batch, "N", "rows a pass");
+  verb.add("--examples", arguments->examples, between(1, kMostRows), "N",
+           "rows of every task that is not read from a .safetensors file");
+  verb.add("--seed", arguments->seed, any_value<uint64_t>(), "N",
+           "of those rows; default: 52, that of the published test data");
+  verb.add("--batch", arguments->batch, between(1, kMostRows), "N", "rows a pass");
   verb.add("--weights", arguments->weights, "TYPE", kWeightsHelp);
   verb.add("--json", arguments->json, "", "JSON instead of tables");
   verb.example("rebased eval mqar model --tasks L=64,K=4 --tasks L=128,K=8 --examples 100");

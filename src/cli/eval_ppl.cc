@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "cli/eval.h"
 #include "cli/verbs.h"
+#include "config/limits.h"
 #include "eval/perplexity.h"
 #include "io/standard_streams.h"
 #include "record/progress.h"
@@ -105,9 +106,9 @@ void add_eval_ppl(CommandLine& eval) {
   verb.about("Every byte of a file but its first is predicted once, in windows from its beginning to its end.");
   verb.add("MODEL", arguments->model, "", "model folder with a byte tokenizer");
   verb.add("FILE", arguments->files, "", "text files, each measured on its own");
-  verb.add("--window", arguments->window, "N", "bytes a window");
+  verb.add("--window", arguments->window, between(1, kMostTokens), "N", "bytes a window");
   verb.add("--carry", arguments->carry, "", "continue each window from the state that the one before left");
-  verb.add("--batch", arguments->batch, "N", "windows a pass, without --carry");
+  verb.add("--batch", arguments->batch, between(1, kMostRows), "N", "windows a pass, without --carry");
   verb.add("--weights", arguments->weights, "TYPE", kWeightsHelp);
   verb.add("--json", arguments->json, "", "JSON instead of a table");
   verb.example("rebased eval ppl model text.txt --window 256");

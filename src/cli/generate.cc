@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/verbs.h"
+#include "config/limits.h"
 #include "io/file.h"
 #include "io/standard_streams.h"
 
@@ -55,7 +56,6 @@ void report(const GenerateResult& result) {
 void generate(const GenerateArguments& arguments) {
   const std::string prompt = read_prompt(arguments);
   Sampler sampler(sampling_of(arguments));
-  if (arguments.tokens < 0) throw UsageError("--tokens: expected at least 0, found {}", arguments.tokens);
   const auto model = LoadedModel::open(arguments.model, arguments.weights);
   Session session(*model);
   const GenerateOptions options{.max_tokens = arguments.tokens, .echo = !arguments.no_echo};
@@ -75,7 +75,8 @@ void add_generate(CommandLine& root) {
   verb.add("MODEL", arguments->model, "", "model folder with a tokenizer.json");
   verb.add("-p,--prompt", arguments->prompt, "TEXT", "text to continue");
   verb.add("--prompt-file", arguments->prompt_file, "FILE", "file or pipe with the text to continue");
-  verb.add("-n,--tokens", arguments->tokens, "N", "most new tokens; an end of text stops earlier");
+  verb.add("-n,--tokens", arguments->tokens, between(0, kMostTokens), "N",
+           "most new tokens; an end of text stops earlier");
   verb.add("--greedy", arguments->greedy, "", "always the likeliest token: the same as --temperature 0");
   arguments->sampling = verb.add_options(options_help<SamplingOptions>());
   verb.add("--weights", arguments->weights, "TYPE", kWeightsHelp);

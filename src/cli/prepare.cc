@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/verbs.h"
 #include "config/document.h"
+#include "config/limits.h"
 #include "data/dataset_file.h"
 #include "data/task_registry.h"
 
@@ -77,14 +78,16 @@ void add_prepare(CommandLine& root) {
       "The file is safetensors with 'inputs' and 'labels', int64 [examples, seq_len]; label -100 asks nothing.\n"
       "rebased ls tasks lists the tasks, rebased ls tasks TASK the options of one with their defaults.");
   verb.add("TASK", arguments->task, "", "name of the task");
-  verb.add("--vocab", arguments->vocab, "N", "token ids (option vocab_size)");
-  verb.add("--seq-len", arguments->seq_len, "N", "tokens a row (option seq_len)");
-  verb.add("--pairs", arguments->pairs, "N", "key-value pairs a row (option pairs)");
-  verb.add("--power", arguments->power, "X", "law of the query places: 1 is uniform (option power)");
+  verb.add("--vocab", arguments->vocab, any_value<int64_t>(), "N", "token ids (option vocab_size)");
+  verb.add("--seq-len", arguments->seq_len, any_value<int64_t>(), "N", "tokens a row (option seq_len)");
+  verb.add("--pairs", arguments->pairs, any_value<int64_t>(), "N", "key-value pairs a row (option pairs)");
+  verb.add("--power", arguments->power, any_value<double>(), "X",
+           "law of the query places: 1 is uniform (option power)");
   verb.add("--random-fill", arguments->random_fill, "", "uniform ids instead of blanks (option random_fill)");
   verb.add("--set", arguments->set, "KEY=VALUE", "any option of the task; may be repeated");
-  verb.add("--examples", arguments->examples, "N", "rows");
-  verb.add("--seed", arguments->seed, "N", "of the random choices; default: 42, that of the published training data");
+  verb.add("--examples", arguments->examples, between(1, kMostRows), "N", "rows");
+  verb.add("--seed", arguments->seed, any_value<uint64_t>(), "N",
+           "of the random choices; default: 42, that of the published training data");
   verb.add("--out", arguments->out, "FILE", "file to write, whole or not at all; must be given");
   verb.example("rebased prepare mqar --vocab 8192 --seq-len 128 --pairs 16 --examples 1000 --out mqar.safetensors");
   verb.action([arguments] { prepare(*arguments); });

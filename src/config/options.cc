@@ -1,10 +1,11 @@
 #include "config/options.h"
 
+#include <charconv>
 #include <cmath>
-#include <limits>
 
 #include "base/error.h"
 #include "base/suggest.h"
+#include "config/limits.h"
 
 namespace rebased {
 namespace {
@@ -35,9 +36,21 @@ bool is_utf8(const Json& text) {
   }
 }
 
+std::string bound_text(long double bound) {
+  const bool whole = std::trunc(bound) == bound;
+  if (whole && bound >= 0 && bound < 0x1p64L) return fmt::format("{}", static_cast<uint64_t>(bound));
+  if (whole && bound < 0 && bound >= -0x1p63L) return fmt::format("{}", static_cast<int64_t>(bound));
+  return fmt::format("{}", static_cast<double>(bound));
+}
+
 std::string range_text(const Range& range) {
-  if (std::isinf(range.high)) return fmt::format("{} {}", range.open_low ? ">" : ">=", range.low);
-  return fmt::format("{} to {}", range.low, range.high);
+  return fmt::format("{} to {}", bound_text(range.low), bound_text(range.high));
+}
+
+template <class T>
+void check_range(const Range& range, T value, const std::string& where) {
+  if (value >= range.low && value <= range.high) return;
+  throw ConfigError("{}expected a number {}, found {}", opening(where), range_text(range), value);
 }
 
 }  // namespace
@@ -50,15 +63,13 @@ void OneOf::check(std::string_view value, const std::string& where) const {
                     shortened(std::string(value)), did_you_mean(value, choices));
 }
 
-Range at_least(double low) { return {low, std::numeric_limits<double>::infinity()}; }
-Range above(double low) { return {low, std::numeric_limits<double>::infinity(), true}; }
-Range between(double low, double high) { return {low, high}; }
+Range between(long double low, long double high) { return {low, high}; }
+Range positive_number() { return {kLeastNumber, kMostNumber}; }
+Range number_from_zero() { return {0, kMostNumber}; }
 
-void Range::check(double value, const std::string& where) const {
-  const bool high_enough = open_low ? value > low : value >= low;
-  if (high_enough && value <= high) return;
-  throw ConfigError("{}expected a number {}, found {}", opening(where), range_text(*this), value);
-}
+void Range::check(int64_t value, const std::string& where) const { check_range(*this, value, where); }
+void Range::check(uint64_t value, const std::string& where) const { check_range(*this, value, where); }
+void Range::check(double value, const std::string& where) const { check_range(*this, value, where); }
 
 void Range::describe(OptionHelp& row) const { row.range = range_text(*this); }
 
@@ -87,6 +98,25 @@ std::optional<int64_t> whole_number(const Json& value) {
   const double number = value.get<double>();
   if (!(number >= -0x1p63 && number < 0x1p63) || number != std::trunc(number)) return std::nullopt;
   return static_cast<int64_t>(number);
+}
+
+namespace {
+
+template <class T>
+std::optional<T> whole_text(std::string_view text) {
+  T number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+Json written_number(std::string_view text) {
+  if (const auto number = whole_text<int64_t>(text)) return *number;
+  if (const auto number = whole_text<uint64_t>(text)) return *number;
+  if (const auto number = whole_text<double>(text); number && std::isfinite(*number)) return *number;
+  return std::string(text);
 }
 
 void read(const Json& value, bool& field, const std::string& where) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -29,12 +30,13 @@ std::string json_text(const Document& document, int indent = -1) {
 //     std::string padding = "causal";
 //     template <class V>
 //     void visit(V& v) {
-//       v("width", width, "taps of the filter", at_least(1));
+//       v("width", width, "taps of the filter", between(1, 64));
 //       v("padding", padding, "what stands before the first token", one_of({"causal", "none"}));
 //     }
 //   };
 // Fields: bool, integers, double, std::string, Json (passed through), another such struct, and std::optional or
-// std::vector of these. An optional that is absent is null in JSON and a missing key in TOML.
+// std::vector of these. An optional that is absent is null in JSON and a missing key in TOML. A number without a Range
+// does not compile: what the program can hold has two ends (config/limits.h).
 
 // One row of --help and of the documentation. Elements of a list of structs are named "list.*.field".
 struct OptionHelp {
@@ -54,16 +56,23 @@ struct OneOf {
 };
 OneOf one_of(std::initializer_list<const char*> choices);
 
+// long double, which holds every int64_t, uint64_t and double.
 struct Range {
-  double low;
-  double high;
-  bool open_low = false;  // low itself is refused
+  long double low;
+  long double high;
+  void check(int64_t value, const std::string& where) const;
+  void check(uint64_t value, const std::string& where) const;
   void check(double value, const std::string& where) const;
   void describe(OptionHelp& row) const;
 };
-Range at_least(double low);
-Range above(double low);
-Range between(double low, double high);  // both ends allowed
+static_assert(std::numeric_limits<long double>::digits >= 64);
+Range between(long double low, long double high);  // both ends allowed
+Range positive_number();                           // that float32 holds
+Range number_from_zero();                          // 0 or such a number
+template <class T>
+Range any_value() {  // all that the type holds
+  return {std::numeric_limits<T>::lowest(), std::numeric_limits<T>::max()};
+}
 
 namespace option_detail {
 
@@ -85,12 +94,22 @@ inline constexpr bool kIsVector = false;
 template <class T>
 inline constexpr bool kIsVector<std::vector<T>> = true;
 
+template <class T>
+inline constexpr bool kIsNumber = std::is_arithmetic_v<T> && !std::is_same_v<T, bool>;
+template <class T>
+inline constexpr bool kIsNumber<std::optional<T>> = kIsNumber<T>;
+template <class T>
+inline constexpr bool kIsNumber<std::vector<T>> = kIsNumber<T>;
+template <class T, class... Rules>
+concept HasBounds = !kIsNumber<T> || (std::is_same_v<Rules, Range> || ...);
+
 // "recipe.toml" + "model" -> "recipe.toml: model"; "recipe.toml: model" + "norm" -> "recipe.toml: model.norm".
 std::string join(std::string_view where, std::string_view key);
 [[noreturn]] void refuse(const Json& found, std::string_view expected, const std::string& where);
 void require_table(const Json& value, const std::string& where);
 [[noreturn]] void refuse_key(std::string_view key, const std::vector<std::string>& known, const std::string& where);
 std::optional<int64_t> whole_number(const Json& value);  // of a floating-point value such as 12.0
+Json written_number(std::string_view text);              // a number, or the text itself where it is none
 
 void read(const Json& value, bool& field, const std::string& where);
 void read(const Json& value, double& field, const std::string& where);       // finite
@@ -116,8 +135,10 @@ void check_rule(const Rule& rule, const T& value, const std::string& where) {
     if (value) check_rule(rule, *value, where);
   } else if constexpr (kIsVector<T>) {
     for (size_t i = 0; i < value.size(); ++i) check_rule(rule, value[i], join(where, std::to_string(i)));
-  } else if constexpr (std::is_arithmetic_v<T>) {
-    rule.check(static_cast<double>(value), where);
+  } else if constexpr (std::signed_integral<T>) {
+    rule.check(int64_t{value}, where);
+  } else if constexpr (std::unsigned_integral<T>) {
+    rule.check(uint64_t{value}, where);
   } else {
     rule.check(value, where);
   }
@@ -150,6 +171,7 @@ class Reader {
   Reader(const Json& table, const std::string& where) : table_(table), where_(where) { require_table(table, where); }
 
   template <class T, class... Rules>
+  requires HasBounds<T, Rules...>
   void operator()(const char* name, T& field, const char*, const Rules&... rules) {
     known_.emplace_back(name);
     const auto found = table_.find(name);
@@ -184,9 +206,8 @@ Json write(const T& field);
 struct Writer {
   Json table = Json::object();
   template <class T, class... Rules>
-  void operator()(const char* name, T& field, const char*, const Rules&...) {
-    table[name] = write(field);
-  }
+  requires HasBounds<T, Rules...>
+  void operator()(const char* name, T& field, const char*, const Rules&...) { table[name] = write(field); }
 };
 
 template <class T>
@@ -234,6 +255,7 @@ struct Helper {
   std::string prefix;
 
   template <class T, class... Rules>
+  requires HasBounds<T, Rules...>
   void operator()(const char* name, T& field, const char* help, const Rules&... rules) {
     if constexpr (Options<T>) {
       Helper nested{rows, prefix + name + "."};
@@ -264,6 +286,15 @@ struct Helper {
 };
 
 }  // namespace option_detail
+
+// The number that `text` says, by the rules of a field: of a flag that `where` names. Throws ConfigError.
+template <class T>
+T number_from_text(std::string_view text, std::string_view where, const Range& range) {
+  T number{};
+  option_detail::read(option_detail::written_number(text), number, std::string(where));
+  option_detail::check_rule(range, number, std::string(where));
+  return number;
+}
 
 // The options of a JSON object; what it leaves out keeps its default. `where` opens every message: a file name, or a
 // file name and the dotted path of the object in it ("recipe.toml: model.mixer"). Throws ConfigError for unknown keys,

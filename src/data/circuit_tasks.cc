@@ -10,7 +10,7 @@ namespace {
 template <class Answer>
 TaskData at_the_end(const char* task, int64_t seq_len, int64_t examples, uint64_t seed, const Answer& answer) {
   if (seq_len < 2) throw ConfigError("{}: seq_len must be at least 2, found {}", task, seq_len);
-  TaskData data = blank_task(examples, seq_len, kEndOfBits + 1);
+  TaskData data = blank_task(examples, seq_len, ParityOptions::kVocabulary);
   for (int64_t row = 0; row < examples; ++row) {
     Rng rng(derive_key(seed, "task.bits", row));
     int32_t* inputs = data.inputs.data() + row * seq_len;
@@ -24,7 +24,7 @@ TaskData at_the_end(const char* task, int64_t seq_len, int64_t examples, uint64_
 
 template <class Answer>
 TaskData everywhere(int64_t seq_len, int64_t examples, uint64_t seed, const Answer& answer) {
-  TaskData data = blank_task(examples, seq_len, 2);
+  TaskData data = blank_task(examples, seq_len, CumulativeParityOptions::kVocabulary);
   for (int64_t row = 0; row < examples; ++row) {
     Rng rng(derive_key(seed, "task.bits", row));
     int64_t ones = 0;

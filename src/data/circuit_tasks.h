@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "config/limits.h"
 #include "config/options.h"
 #include "data/task.h"
 
@@ -15,10 +16,11 @@ inline constexpr int32_t kEndOfBits = 2;  // asks for the answer of parity and m
 //   inputs 0 1 0 0 0 0 0 1 1 0 0 0 1 1 0 2
 //   labels . . . . . . . . . . . . . . . 1      (seq_len 16, seed 2)
 struct ParityOptions {
+  static constexpr int64_t kVocabulary = kEndOfBits + 1;
   int64_t seq_len = 64;
   template <class V>
   void visit(V& v) {
-    v("seq_len", seq_len, "bits and the end token", at_least(2));
+    v("seq_len", seq_len, "bits and the end token", between(2, kMostTokens));
   }
 };
 TaskData generate(const ParityOptions& options, int64_t examples, uint64_t seed);
@@ -33,10 +35,11 @@ TaskData generate(const MajorityOptions& options, int64_t examples, uint64_t see
 //   inputs 0 1 0 0 0 0 0 1 1 0 0 0 1 1 0 1
 //   labels 0 1 1 1 1 1 1 0 1 1 1 1 0 1 1 0      (seq_len 16, seed 2)
 struct CumulativeParityOptions {
+  static constexpr int64_t kVocabulary = 2;
   int64_t seq_len = 64;
   template <class V>
   void visit(V& v) {
-    v("seq_len", seq_len, "bits, each with an answer", at_least(1));
+    v("seq_len", seq_len, "bits, each with an answer", between(1, kMostTokens));
   }
 };
 TaskData generate(const CumulativeParityOptions& options, int64_t examples, uint64_t seed);

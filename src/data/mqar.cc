@@ -18,8 +18,8 @@ void check(const MqarOptions& o) {
 TaskData generate(const MqarOptions& options, int64_t examples, uint64_t seed) {
   check(options);
   const int64_t context = 2 * options.pairs * options.passes, slots = (options.seq_len - context) / 2;
-  const std::vector<double> weights = slot_weights("mqar", slots, options.power);
   TaskData data = blank_task(examples, options.seq_len, options.vocab_size);
+  const std::vector<double> weights = slot_weights("mqar", slots, options.power);
   const auto draws = make_draws(options.generator, seed);
   const Bindings bound = draw_bindings(*draws, examples, options.vocab_size, options.pairs);
   const std::vector<int32_t> asked_at = draws->distinct(examples, weights, static_cast<int32_t>(options.pairs));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "config/limits.h"
 #include "config/options.h"
 #include "data/task.h"
 
@@ -29,13 +30,13 @@ struct MqarOptions {
   template <class V>
   void visit(V& v) {
     v("vocab_size", vocab_size, "number of ids: 0 is the blank, the lower half are keys, the upper half values",
-      at_least(4));
-    v("seq_len", seq_len, "tokens of an example, even", at_least(4));
-    v("pairs", pairs, "key-value pairs, each asked once", at_least(1));
+      between(4, kMostIds));
+    v("seq_len", seq_len, "tokens of an example, even", between(4, kMostTokens));
+    v("pairs", pairs, "key-value pairs, each asked once", between(1, kMostTokens));
     v("power", power, "exponent of the law of the query places: 1 is uniform, near 0 soon after the context",
       between(1e-6, 10));
     v("random_fill", random_fill, "replace blanks by uniform ids");
-    v("passes", passes, "how often the context is shown", at_least(1));
+    v("passes", passes, "how often the context is shown", between(1, kMostTokens));
     v("generator", generator, "numpy: bit for bit the published data; fast: the same distribution",
       one_of({"numpy", "fast"}));
   }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "config/limits.h"
 #include "config/options.h"
 #include "data/task.h"
 
@@ -16,8 +17,8 @@ struct RandomTokensOptions {
   int64_t seq_len = 1024;
   template <class V>
   void visit(V& v) {
-    v("vocab_size", vocab_size, "different ids", at_least(2));
-    v("seq_len", seq_len, "tokens of an example", at_least(1));
+    v("vocab_size", vocab_size, "different ids", between(2, kMostIds));
+    v("seq_len", seq_len, "tokens of an example", between(1, kMostTokens));
   }
 };
 // Each row is a function of (seed, its index) alone. Throws ConfigError naming the option.

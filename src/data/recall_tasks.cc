@@ -86,8 +86,8 @@ TaskData generate(const ForgettingOptions& options, int64_t examples, uint64_t s
           "4 * pairs + 2 * updates must be at most seq_len = {}, found pairs = {}, updates = {}", options.seq_len,
           pairs, updates);
   const int64_t context = 2 * (pairs + updates);
-  const auto weights = slot_weights(kTask, (options.seq_len - context) / 2, options.power);
   TaskData data = blank_task(examples, options.seq_len, options.vocab_size);
+  const auto weights = slot_weights(kTask, (options.seq_len - context) / 2, options.power);
   const auto draws = make_draws("fast", seed);
   Bindings bound = draw_bindings(*draws, examples, options.vocab_size, pairs);
   const auto updated = draws->distinct(examples, static_cast<int32_t>(pairs), static_cast<int32_t>(updates));
@@ -118,8 +118,8 @@ TaskData generate(const CompositionalOptions& options, int64_t examples, uint64_
   require(side >= 1 && side <= options.seq_len && side * side <= options.seq_len / 6, kTask,
           "6 * side^2 must be in [6, seq_len = {}], found side = {}", options.seq_len, side);
   const int64_t pairs = side * side, context = 3 * pairs;
-  const auto weights = slot_weights(kTask, (options.seq_len - context) / 3, options.power);
   TaskData data = blank_task(examples, options.seq_len, options.vocab_size);
+  const auto weights = slot_weights(kTask, (options.seq_len - context) / 3, options.power);
   const auto draws = make_draws("fast", seed);
   const auto third = static_cast<int32_t>(options.vocab_size / 3), count = static_cast<int32_t>(pairs);
   const auto first_keys = draws->distinct(examples, third - 1, static_cast<int32_t>(side));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "config/limits.h"
 #include "config/options.h"
 #include "data/task.h"
 
@@ -21,9 +22,9 @@ struct RecallOptions {
   template <class V>
   void visit(V& v) {
     v("vocab_size", vocab_size, "number of ids: 0 is the blank, the lower half are keys, the upper half values",
-      at_least(4));
-    v("seq_len", seq_len, "tokens of an example, even", at_least(4));
-    v("pairs", pairs, "key-value pairs of the context", at_least(1));
+      between(4, kMostIds));
+    v("seq_len", seq_len, "tokens of an example, even", between(4, kMostTokens));
+    v("pairs", pairs, "key-value pairs of the context", between(1, kMostTokens));
     v("random_fill", random_fill, "replace blanks by uniform ids");
   }
 };
@@ -43,7 +44,7 @@ struct AssociativeRecallOptions : RecallOptions {
   template <class V>
   void visit(V& v) {
     RecallOptions::visit(v);
-    v("queries", queries, "how many of the keys are asked, once each", at_least(1));
+    v("queries", queries, "how many of the keys are asked, once each", between(1, kMostTokens));
   }
 };
 TaskData generate(const AssociativeRecallOptions& options, int64_t examples, uint64_t seed);
@@ -86,7 +87,7 @@ struct ForgettingOptions : RecallOptions {
   template <class V>
   void visit(V& v) {
     RecallOptions::visit(v);
-    v("updates", updates, "how many of the keys get a second value", at_least(0));
+    v("updates", updates, "how many of the keys get a second value", between(0, kMostTokens));
     v("power", power, "exponent of the law of the query places: 1 is uniform, near 0 soon after the context",
       between(1e-6, 10));
   }
@@ -112,9 +113,11 @@ struct CompositionalOptions {
 
   template <class V>
   void visit(V& v) {
-    v("vocab_size", vocab_size, "number of ids, in thirds: blank and first keys, second keys, values", at_least(7));
-    v("seq_len", seq_len, "tokens of an example, even", at_least(6));
-    v("side", side, "number of first keys and of second keys; side^2 bindings, each asked once", at_least(1));
+    v("vocab_size", vocab_size, "number of ids, in thirds: blank and first keys, second keys, values",
+      between(7, kMostIds));
+    v("seq_len", seq_len, "tokens of an example, even", between(6, kMostTokens));
+    v("side", side, "number of first keys and of second keys; side^2 bindings, each asked once",
+      between(1, kMostTokens));
     v("power", power, "exponent of the law of the query places: 1 is uniform, near 0 soon after the context",
       between(1e-6, 10));
     v("random_fill", random_fill, "replace blanks by uniform ids");

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/rng.h"
 
 namespace rebased {
@@ -15,10 +16,8 @@ TaskData blank_task(int64_t examples, int64_t seq_len, int64_t vocab_size) {
   if (vocab_size < 1 || vocab_size > std::numeric_limits<int32_t>::max()) {
     throw ConfigError("vocab_size must be in [1, 2^31), found {}", vocab_size);
   }
-  constexpr int64_t kMaxTokens = int64_t{1} << 36;
-  if (examples > kMaxTokens / seq_len) {
-    throw ConfigError("examples * seq_len must be at most 2^36 tokens, found {} * {}", examples, seq_len);
-  }
+  check_memory(8.0 * static_cast<double>(examples) * static_cast<double>(seq_len),
+               fmt::format("{} examples of {} tokens", examples, seq_len));
   const auto tokens = static_cast<size_t>(examples * seq_len);
   return {examples, seq_len, vocab_size, std::vector<int32_t>(tokens, 0), std::vector<int32_t>(tokens, kIgnoreLabel)};
 }

@@ -18,14 +18,27 @@ struct Task {
   std::string help;
   std::function<std::vector<OptionHelp>()> option_help;
   std::function<Json(const Json&)> resolve;
+  std::function<int64_t(const Json&)> vocabulary;
   std::function<TaskData(const Json&, int64_t, uint64_t)> generate;
 };
 
 template <class Options>
+int64_t vocabulary_of(const Options& options) {
+  if constexpr (requires { options.vocab_size; }) {
+    return options.vocab_size;
+  } else {
+    return Options::kVocabulary;
+  }
+}
+
+template <class Options>
 Task task(const std::string& name, const std::string& help) {
   const auto read = [where = "data.task " + name](const Json& json) { return options_from_json<Options>(json, where); };
-  return {name, help, [] { return options_help<Options>(); },
+  return {name,
+          help,
+          [] { return options_help<Options>(); },
           [read](const Json& json) { return options_to_json(read(json)); },
+          [read](const Json& json) { return vocabulary_of(read(json)); },
           [read](const Json& json, int64_t examples, uint64_t seed) { return generate(read(json), examples, seed); }};
 }
 
@@ -64,6 +77,8 @@ std::vector<TaskInfo> list_tasks() {
 TaskData generate_task(std::string_view name, const Json& options, int64_t examples, uint64_t seed) {
   return find_task(name).generate(options, examples, seed);
 }
+
+int64_t task_vocabulary(std::string_view name, const Json& options) { return find_task(name).vocabulary(options); }
 
 Json resolve_task_options(std::string_view name, const Json& options) { return find_task(name).resolve(options); }
 

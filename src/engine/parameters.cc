@@ -40,7 +40,7 @@ Init identity() {
 
 namespace {
 
-// Gram-Schmidt on `rows` Gaussian rows of `columns` (rows <= columns), to unit norm.
+// Gram-Schmidt on `rows` Gaussian rows of `columns` (rows <= columns), to unit norm. Fewer rows are the first of more.
 void orthogonal_block(std::span<double> block, int64_t rows, int64_t columns, Rng& rng) {
   for (double& x : block) x = rng.normal();
   auto row = [&](int64_t i) { return block.subspan(static_cast<size_t>(i * columns), static_cast<size_t>(columns)); };
@@ -64,10 +64,10 @@ void orthogonal_block(std::span<double> block, int64_t rows, int64_t columns, Rn
 Init normal_rows_orthogonal(double scale) {
   return [scale](std::span<float> data, const Shape& shape, Rng& rng) {
     const int64_t rows = shape[0], columns = shape[1];
-    std::vector<double> block(static_cast<size_t>(columns * columns));
+    std::vector<double> block(static_cast<size_t>(std::min(rows, columns) * columns));
     for (int64_t begin = 0; begin < rows; begin += columns) {
       const int64_t count = std::min(columns, rows - begin);
-      orthogonal_block(block, columns, columns, rng);
+      orthogonal_block(std::span(block).first(static_cast<size_t>(count * columns)), count, columns, rng);
       for (int64_t i = 0; i < count * columns; ++i) {
         data[static_cast<size_t>(begin * columns + i)] = static_cast<float>(scale * block[static_cast<size_t>(i)]);
       }
@@ -78,17 +78,16 @@ Init normal_rows_orthogonal(double scale) {
 }  // namespace init
 
 Param& ParameterStore::declare(ParamSpec spec) {
-  for (const Param& param : params_) {
-    if (param.spec.name == spec.name) throw ConfigError("parameter {} is declared twice", spec.name);
-  }
-  return params_.emplace_back(Param{std::move(spec), {}});
+  if (by_name_.contains(spec.name)) throw ConfigError("parameter {} is declared twice", spec.name);
+  Param& param = params_.emplace_back(Param{std::move(spec), {}});
+  by_name_.emplace(param.spec.name, &param);
+  return param;
 }
 
 Param& ParameterStore::at(std::string_view name) {
-  for (Param& param : params_) {
-    if (param.spec.name == name) return param;
-  }
-  throw ConfigError("the model has no parameter {}", name);
+  const auto found = by_name_.find(name);
+  if (found == by_name_.end()) throw ConfigError("the model has no parameter {}", name);
+  return *found->second;
 }
 
 int64_t ParameterStore::trainable_count() const {

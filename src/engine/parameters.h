@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "base/rng.h"
 #include "engine/value.h"
@@ -43,6 +44,10 @@ struct Param {
 // before any engine exists. Addresses of Params stay valid while the store lives.
 class ParameterStore {
  public:
+  ParameterStore() = default;
+  ParameterStore(const ParameterStore&) = delete;
+  ParameterStore& operator=(const ParameterStore&) = delete;
+
   Param& declare(ParamSpec spec);  // throws ConfigError for a name declared twice
   Param& at(std::string_view name);
   std::deque<Param>& params() { return params_; }
@@ -58,6 +63,7 @@ class ParameterStore {
 
  private:
   std::deque<Param> params_;
+  std::unordered_map<std::string_view, Param*> by_name_;  // of the names in params_
 };
 
 // Where a module declares its parameters: a prefix in the store and the defaults of the model's initialisation.

@@ -52,6 +52,11 @@ void check_rank(const char* op, const char* name, const Value& x, int least) {
   }
 }
 
+// What is summed over: an empty sum has no place in a model, and comes from a size that was rounded to 0.
+void check_inner(const char* op, const char* name, int64_t extent) {
+  if (extent < 1) throw ShapeError("[{}] {}: expected at least 1, found {}", op, name, extent);
+}
+
 void check_dim(const char* op, const Value& x, int dim) {
   if (dim < 0 || dim >= x.shape().rank()) {
     throw ShapeError("[{}] dimension {} of {} does not exist", op, dim, x.shape().str());
@@ -76,6 +81,7 @@ void check_binary(const char* op, const Value& a, const Value& b) {
 void check_summands(const char* op, const Value& a, const Value& b) {
   check_floating(op, "a", a);
   check_rank(op, "a", a, 1);
+  check_inner(op, "channels", a.size(-1));
   check_operand(op, "b", b, a);
   if (b.shape() != a.shape()) throw ShapeError("[{}] b: expected {}, found {}", op, a.shape().str(), b.shape().str());
 }
@@ -120,6 +126,7 @@ Value linear(const Value& x, const Value& w, const Value& bias) {
   check_rank("linear", "x", x, 1);
   Dims dims("linear");
   dims.check("x (last dimension)", Shape({x.size(-1)}), "I").check("w", w.shape(), "O I");
+  check_inner("linear", "I", dims["I"]);
   if (bias) {
     check_operand("linear", "bias", bias, x);
     dims.check("bias", bias.shape(), "O");
@@ -158,18 +165,21 @@ Value swiglu(const Value& x) {
 Value softmax(const Value& x) {
   check_floating("softmax", "x", x);
   check_rank("softmax", "x", x, 1);
+  check_inner("softmax", "channels", x.size(-1));
   return x.engine().softmax(x);
 }
 
 Value sum_last(const Value& x) {
   check_floating("sum_last", "x", x);
   check_rank("sum_last", "x", x, 1);
+  check_inner("sum_last", "channels", x.size(-1));
   return x.engine().sum_last(x);
 }
 
 Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) {
   check_floating("layer_norm", "x", x);
   check_rank("layer_norm", "x", x, 1);
+  check_inner("layer_norm", "channels", x.size(-1));
   check_channels("layer_norm", "gamma", gamma, x);
   check_channels("layer_norm", "beta", beta, x);
   return x.engine().layer_norm(x, gamma, beta, eps);
@@ -178,6 +188,7 @@ Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double e
 Value rms_norm(const Value& x, const Value& weight, double eps) {
   check_floating("rms_norm", "x", x);
   check_rank("rms_norm", "x", x, 1);
+  check_inner("rms_norm", "channels", x.size(-1));
   check_channels("rms_norm", "weight", weight, x);
   return x.engine().rms_norm(x, weight, eps);
 }
@@ -303,6 +314,7 @@ Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, V
   check_operand("short_conv", "w", w, x);
   Dims dims("short_conv");
   dims.check("x", x.shape(), "B T C").check("w", w.shape(), "C K");
+  check_inner("short_conv", "K", dims["K"]);
   check_channels("short_conv", "bias", bias, x);
   if (state != nullptr) {
     check_operand("short_conv", "state", *state, x);
@@ -332,6 +344,7 @@ Value quadratic_attention(const Value& q, const Value& k, const Value& v, const 
   Dims dims("quadratic_attention");
   dims.check("q", q.shape(), options.queries.empty() ? "B T H Dk" : "B N H Dk");
   dims.check("k", k.shape(), "B T H Dk").check("v", v.shape(), "B T H Dv");
+  check_inner("quadratic_attention", "Dk", dims["Dk"]);
   if (!options.queries.empty()) check_queries(options, state, dims);
   const int64_t features = kernels::quadratic_feature_count(dims["Dk"], options.kernel);
   if (features == 0) throw ShapeError("[quadratic_attention] the similarity a + b s + c s^2 is zero");
@@ -346,6 +359,7 @@ Value linear_attention(const Value& q, const Value& k, const Value& v, const Lin
   check_operand("linear_attention", "v", v, q);
   Dims dims("linear_attention");
   dims.check("q", q.shape(), "B T H F").check("k", k.shape(), "B T H F").check("v", v.shape(), "B T H Dv");
+  check_inner("linear_attention", "F", dims["F"]);
   check_state("linear_attention", state, q, dims, dims["F"]);
   return q.engine().linear_attention(q, k, v, options, state);
 }
@@ -356,6 +370,8 @@ Value softmax_attention(const Value& q, const Value& k, const Value& v, const At
   check_operand("softmax_attention", "v", v, q);
   Dims dims("softmax_attention");
   dims.check("q", q.shape(), "B T H Dk").check("k", k.shape(), "B S Hkv Dk").check("v", v.shape(), "B S Hkv Dv");
+  check_inner("softmax_attention", "Dk", dims["Dk"]);
+  check_inner("softmax_attention", "Hkv", dims["Hkv"]);
   if (dims["H"] % dims["Hkv"] != 0) {
     throw ShapeError("[softmax_attention] {} heads cannot share {} key heads evenly", dims["H"], dims["Hkv"]);
   }
@@ -377,6 +393,7 @@ CrossEntropy cross_entropy(const Value& x, const Value& e, std::span<const int64
   check_operand("cross_entropy", "e", e, x);
   Dims dims("cross_entropy");
   dims.check("x", x.shape(), "N C").check("e", e.shape(), "V C");
+  check_inner("cross_entropy", "C", dims["C"]);
   if (static_cast<int64_t>(labels.size()) != dims["N"] || labels.empty()) {
     throw ShapeError("[cross_entropy] labels: expected N={} of them and at least one, found {}", dims["N"],
                      labels.size());

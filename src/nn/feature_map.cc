@@ -51,7 +51,9 @@ Value joined(const Value& a, const Value& b) {
 }  // namespace
 
 FeatureMap::FeatureMap(const FeatureMapOptions& options, const Scope& scope, int64_t dim)
-    : options_(options), dim_(dim), size_(feature_count(options, dim)) {
+    : options_(options),
+      dim_(dim),
+      size_(checked_width(feature_count(options, dim), scope.prefix() + ": the features of " + options.name)) {
   refuse_idle_options(options, scope.prefix());
   if (options.name == "all_poly") {
     const double std = 1 / std::sqrt(static_cast<double>(dim));

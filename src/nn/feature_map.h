@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "config/limits.h"
 #include "config/options.h"
 #include "nn/layers.h"
 
@@ -23,10 +24,11 @@ struct FeatureMapOptions {
     v("name", name, "the map",
       one_of({"elu", "relu", "identity", "square", "scaled_square", "taylor", "taylor_packed", "all_poly", "performer",
               "hedgehog", "dpfp", "hadamard"}));
-    v("temperature", temperature, "elu and relu: factor on their input", above(0));
-    v("floor", floor, "relu: smallest feature", at_least(0));
-    v("size", size, "all_poly and performer: number of features; 0: feature_dim, or 256 for performer", at_least(0));
-    v("nu", nu, "dpfp: shifts", at_least(1));
+    v("temperature", temperature, "elu and relu: factor on their input", positive_number());
+    v("floor", floor, "relu: smallest feature", number_from_zero());
+    v("size", size, "all_poly and performer: number of features; 0: feature_dim, or 256 for performer",
+      between(0, kMostChannels));
+    v("nu", nu, "dpfp: shifts", between(1, kMostChannels));
     v("tie", tie, "maps with parameters: one map for q and k");
     v("bias", bias, "hedgehog: a bias behind its matrix (fla)");
   }

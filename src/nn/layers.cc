@@ -3,8 +3,14 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "config/limits.h"
 
 namespace rebased {
+
+int64_t checked_width(int64_t width, const std::string& what) {
+  if (width >= 1 && width <= kMostChannels) return width;
+  throw ConfigError("{}: expected 1 to {}, found {}", what, kMostChannels, width);
+}
 
 Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool bias, double std)
     : weight_(&scope.matrix("weight", Shape({out, in}), init::normal(std))),

@@ -8,6 +8,9 @@
 
 namespace rebased {
 
+// A width that others make, held to the bounds of a given one. Throws ConfigError "WHAT: ..., found 0".
+int64_t checked_width(int64_t width, const std::string& what);
+
 // What an optional parameter holds; empty where there is none.
 inline Value value_or_empty(const Param* param) { return param != nullptr ? param->value : Value(); }
 

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "nn/mixers/registry.h"
+#include "nn/model_size.h"
 
 namespace rebased {
 namespace {
@@ -30,6 +32,8 @@ ModelConfig model_config_from_json(const Json& document, std::string_view where)
   for (size_t i = 0; i < config.mixers.size(); ++i) {
     config.mixers[i] = resolve_mixer(config.mixers[i], fmt::format("{}.mixers.{}", where, i));
   }
+  const double parameters = parameter_count(config, where);
+  check_memory(parameters * sizeof(float), fmt::format("{}: {:.0f} parameters", where, parameters), kAddressSpace);
   return config;
 }
 

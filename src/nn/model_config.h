@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "config/limits.h"
 #include "config/options.h"
 #include "io/model_folder.h"
 #include "nn/sequence_mixer.h"
@@ -33,28 +34,29 @@ struct ModelConfig {
   template <class V>
   void visit(V& v) {
     v("model_type", model_type, "the family of the file format", one_of({"rebased"}));
-    v("vocab_size", vocab_size, "number of token ids", at_least(1));
-    v("d_model", d_model, "channels of the residual stream", at_least(1));
-    v("n_layers", n_layers, "blocks", at_least(1));
+    v("vocab_size", vocab_size, "number of token ids", between(1, kMostIds));
+    v("d_model", d_model, "channels of the residual stream", between(1, kMostChannels));
+    v("n_layers", n_layers, "blocks", between(1, kMostLayers));
     v("max_tokens", max_tokens, "rows of the learned position table and longest sequence; 0: no table, no limit",
-      at_least(0));
+      between(0, kMostTokens));
     v("mixers", mixers, "sequence mixers, {type = NAME, options}; layer i takes mixers[i mod length]");
     v("state_mixers", state_mixers, "feed-forward parts; layer i takes state_mixers[i mod length]");
     v("norm", norm, "layer: LayerNorm; rms: RMSNorm", one_of({"layer", "rms"}));
-    v("norm_eps", norm_eps, "added to the variance", at_least(0));
+    v("norm_eps", norm_eps, "added to the variance", number_from_zero());
     v("final_norm_eps", final_norm_eps,
-      "of the last norm; 0: norm_eps (published: its layer_norm_epsilon is this alone)", at_least(0));
+      "of the last norm; 0: norm_eps (published: its layer_norm_epsilon is this alone)", number_from_zero());
     v("affine_norm", affine_norm, "learned gain (and bias of LayerNorm) in the blocks");
     v("pre_norm", pre_norm, "normalise before each part; false: after it");
     v("embed_dropout", embed_dropout, "on the embeddings while training", between(0, 0.999));
     v("resid_dropout", resid_dropout, "on what enters the residual stream while training", between(0, 0.999));
     v("tie_embeddings", tie_embeddings, "the head is the embedding");
-    v("init_std", init_std, "standard deviation of initial projections and embeddings", above(0));
+    v("init_std", init_std, "standard deviation of initial projections and embeddings", positive_number());
     v("rescale_residual", rescale_residual, "projections named out_proj and fc2 start smaller by sqrt(2 n_layers)");
   }
 };
 
-// The config with every option of every mixer filled in; throws ConfigError. `where` names the document.
+// The config with every option of every mixer filled in; throws ConfigError, also for layers that cannot be built and
+// for more weights than can be addressed. `where` names the document.
 ModelConfig model_config_from_json(const Json& document, std::string_view where);
 
 // Models are saved with every option. One that is missing came later, and where the tensors tell what held before, it

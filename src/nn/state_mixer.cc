@@ -48,19 +48,21 @@ class SwiGlu : public StateMixer {
 
 }  // namespace
 
-int64_t hidden_width(const StateMixerOptions& options, int64_t C) {
+int64_t hidden_width(const StateMixerOptions& options, int64_t C, const std::string& path) {
+  const bool is_swiglu = options.type == "swiglu";
   const double wide = options.ratio * static_cast<double>(C);
-  if (options.type != "swiglu") return options.hidden > 0 ? options.hidden : static_cast<int64_t>(wide);
-  const int64_t hidden = options.hidden > 0 ? options.hidden : static_cast<int64_t>(wide * 2 / 3);
-  return (hidden + options.multiple_of - 1) / options.multiple_of * options.multiple_of;
+  const int64_t asked = options.hidden > 0 ? options.hidden : static_cast<int64_t>(is_swiglu ? wide * 2 / 3 : wide);
+  const int64_t step = is_swiglu ? options.multiple_of : 1;
+  const std::string source = options.hidden > 0 ? "hidden" : fmt::format("ratio {} of {} channels", options.ratio, C);
+  return checked_width((asked + step - 1) / step * step, fmt::format("{}: the hidden width by {}", path, source));
 }
 
 std::unique_ptr<StateMixer> make_state_mixer(const StateMixerOptions& options, const Scope& scope, int64_t C) {
-  const int64_t hidden = hidden_width(options, C);
+  if (options.type == "identity") return std::make_unique<Identity>();
+  const int64_t hidden = hidden_width(options, C, scope.prefix());
   if (options.type == "mlp") return std::make_unique<Mlp>(scope, C, hidden);
   if (options.type == "glu") return std::make_unique<Glu>(scope, C, hidden);
-  if (options.type == "swiglu") return std::make_unique<SwiGlu>(scope, C, hidden);
-  return std::make_unique<Identity>();
+  return std::make_unique<SwiGlu>(scope, C, hidden);
 }
 
 }  // namespace rebased

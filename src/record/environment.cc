@@ -4,7 +4,6 @@
 #include <hwy/targets.h>
 #include <sched.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -13,6 +12,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/threads.h"
 #include "base/version.h"
 
@@ -109,7 +109,7 @@ Environment collect_environment() {
   environment.threads = thread_count();
   environment.simd = best_simd_target();
   environment.blas = describe_blas();
-  environment.memory_bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
+  environment.memory_bytes = machine_memory();
   return environment;
 }
 

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "config/options.h"
+
 namespace rebased {
 
 // What a result was measured on. Empty text and 0 mean unknown. Read and written with config/options.h:
@@ -41,11 +43,11 @@ struct Environment {
     v("build", build, "optimised or debug, and the sanitizer if there is one");
     v("os", os, "operating system and kernel");
     v("cpu", cpu, "model of the processor");
-    v("cores", cores, "cores that the process may run on");
-    v("threads", threads, "threads in use");
+    v("cores", cores, "cores that the process may run on", any_value<int>());
+    v("threads", threads, "threads in use", any_value<int>());
     v("simd", simd, "best instruction set that the kernels can use, as Highway names it");
     v("blas", blas, "BLAS, its version and the core it is tuned for");
-    v("memory_bytes", memory_bytes, "memory of the machine");
+    v("memory_bytes", memory_bytes, "memory of the machine", any_value<int64_t>());
     v("libraries", libraries, "further libraries that take part");
   }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "config/limits.h"
 #include "config/options.h"
 
 namespace rebased {
@@ -22,10 +23,10 @@ struct SamplingOptions {
   template <class V>
   void visit(V& v) {
     v("temperature", temperature, "flattens (> 1) or sharpens (< 1) the distribution; 0: always the likeliest token",
-      at_least(0));
-    v("top_k", top_k, "choose among the K likeliest tokens; 0: among all", at_least(0));
+      number_from_zero());
+    v("top_k", top_k, "choose among the K likeliest tokens; 0: among all", between(0, kMostIds));
     v("top_p", top_p, "choose among the fewest tokens that together have at least this probability", between(1e-9, 1));
-    v("seed", seed, "of the random choices: equal seeds, equal text");
+    v("seed", seed, "of the random choices: equal seeds, equal text", any_value<uint64_t>());
   }
 };
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 
+#include "config/limits.h"
 #include "nn/language_model.h"
 #include "train/optimizer.h"
 
@@ -20,11 +21,11 @@ struct TrainerState {
 
   template <class V>
   void visit(V& v) {
-    v("step", step, "optimiser steps done");
-    v("best", best, "best test accuracy or bits per byte");
-    v("best_step", best_step, "the step it was measured at");
-    v("last", last, "the newest test accuracy or bits per byte");
-    v("seconds", seconds, "time trained so far");
+    v("step", step, "optimiser steps done", between(0, kMostSteps));
+    v("best", best, "best test accuracy or bits per byte", any_value<double>());
+    v("best_step", best_step, "the step it was measured at", between(0, kMostSteps));
+    v("last", last, "the newest test accuracy or bits per byte", any_value<double>());
+    v("seconds", seconds, "time trained so far", any_value<double>());
     v("finished", finished, "the run has ended by its own rule");
   }
 };

@@ -1,5 +1,6 @@
 #include "train/recipe.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
@@ -7,6 +8,7 @@
 #include "data/task_registry.h"
 #include "io/file.h"
 #include "text/byte_tokenizer.h"
+#include "train/recipe_size.h"
 
 namespace rebased {
 namespace {
@@ -19,21 +21,32 @@ void check_data(DataRecipe& data, std::string_view where) {
   }
   if (data.is_text()) return;
   data.options = resolve_task_options(data.task, data.options);
-  Json test = data.options;
-  test.update(data.test_options);
-  resolve_task_options(data.task, test);
+  resolve_task_options(data.task, data.all_test_options());
 }
 
+// How the options of a task fit together is known to its generator: one row of each split asks it.
+void check_rows(const DataRecipe& data) {
+  if (data.is_text()) return;
+  generate_task(data.task, data.options, 1, static_cast<uint64_t>(data.train_seed));
+  generate_task(data.task, data.all_test_options(), 1, static_cast<uint64_t>(data.test_seed));
+}
+
+// The longest row of either split.
 int64_t tokens_of(const DataRecipe& data) {
-  return data.is_text() ? data.seq_len : data.options.value("seq_len", int64_t{0});
+  if (data.is_text()) return data.seq_len;
+  return std::max(data.options.value("seq_len", int64_t{0}), data.all_test_options().value("seq_len", int64_t{0}));
+}
+
+int64_t vocabulary_of(const DataRecipe& data) {
+  if (data.is_text()) return ByteTokenizer().vocab_size();
+  return std::max(task_vocabulary(data.task, data.options), task_vocabulary(data.task, data.all_test_options()));
 }
 
 // What the data says about the model where the recipe does not.
 void fill_model(const Json& document, Recipe& recipe, std::string_view where) {
   const Json given = document.value("model", Json::object());
-  const int64_t vocabulary =
-      recipe.data.is_text() ? ByteTokenizer().vocab_size() : recipe.data.options.value("vocab_size", int64_t{0});
-  if (!given.contains("vocab_size") && vocabulary > 0) recipe.model.vocab_size = vocabulary;
+  const int64_t vocabulary = vocabulary_of(recipe.data);
+  if (!given.contains("vocab_size")) recipe.model.vocab_size = vocabulary;
   if (!given.contains("max_tokens") && !recipe.data.is_text()) recipe.model.max_tokens = tokens_of(recipe.data);
   if (recipe.model.vocab_size < vocabulary) {
     throw ConfigError("{}: model.vocab_size: expected at least the data's {}, found {}", where, vocabulary,
@@ -65,12 +78,20 @@ std::string beside(const std::string& path, const fs::path& folder) {
 
 }  // namespace
 
+Json DataRecipe::all_test_options() const {
+  Json all = options;
+  all.update(test_options);
+  return all;
+}
+
 Recipe recipe_from_json(const Json& document, std::string_view where) {
   auto recipe = options_from_json<Recipe>(document, where);
   check_data(recipe.data, where);
   fill_model(document, recipe, where);
   check_training(document, recipe, where);
   recipe.model = model_config_from_json(options_to_json(recipe.model), fmt::format("{}: model", where));
+  check_recipe_size(recipe, where);
+  check_rows(recipe.data);
   return recipe;
 }
 

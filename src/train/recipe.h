@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/threads.h"
+#include "config/limits.h"
 #include "config/options.h"
 #include "nn/model_config.h"
 #include "record/run_folder.h"
@@ -28,23 +30,25 @@ struct DataRecipe {
   int64_t validation_bytes = 0;
 
   bool is_text() const { return !text.empty(); }
+  Json all_test_options() const;  // the options, and over them test_options
 
   template <class V>
   void visit(V& v) {
     v("task", task, "synthetic task (rebased ls tasks); empty when text is given");
     v("options", options, "options of the task");
     v("test_options", test_options, "options of the test split that differ");
-    v("train_examples", train_examples, "rows of the training split", at_least(1));
-    v("test_examples", test_examples, "rows of the test split", at_least(1));
-    v("train_seed", train_seed, "seed of the training split");
-    v("test_seed", test_seed, "seed of the test split");
+    v("train_examples", train_examples, "rows of the training split", between(1, kMostRows));
+    v("test_examples", test_examples, "rows of the test split", between(1, kMostRows));
+    v("train_seed", train_seed, "seed of the training split", any_value<int64_t>());
+    v("test_seed", test_seed, "seed of the test split", any_value<int64_t>());
     v("text", text, "text files or folders, learned byte by byte; a relative path is looked for beside the recipe too");
     v("validation_text", validation_text, "text to validate on; none: the end of the training text");
     v("validation_fraction", validation_fraction, "the part of the text at its end that is kept for validation",
       between(0, 0.9));
     v("extensions", extensions, "take only these files of folders, such as \".txt\"; none: all");
-    v("seq_len", seq_len, "bytes of one training window", at_least(1));
-    v("validation_bytes", validation_bytes, "validate on the first so many bytes only; 0: on all", at_least(0));
+    v("seq_len", seq_len, "bytes of one training window", between(1, kMostTokens));
+    v("validation_bytes", validation_bytes, "validate on the first so many bytes only; 0: on all",
+      between(0, kMostSteps));
   }
 };
 
@@ -59,14 +63,14 @@ struct OptimizerRecipe {
 
   template <class V>
   void visit(V& v) {
-    v("lr", lr, "peak learning rate", above(0));
+    v("lr", lr, "peak learning rate", positive_number());
     v("beta1", beta1, "decay of the first moment", between(0, 0.999999));
     v("beta2", beta2, "decay of the second moment", between(0, 0.999999999));
-    v("eps", eps, "added to the root of the second moment", above(0));
-    v("weight_decay", weight_decay, "decoupled weight decay", at_least(0));
+    v("eps", eps, "added to the root of the second moment", positive_number());
+    v("weight_decay", weight_decay, "decoupled weight decay", number_from_zero());
     v("decay", decay, "what decays: all parameters, or matrices only (no norms, no biases)",
       one_of({"all", "matrices"}));
-    v("clip", clip, "largest norm of the gradient; 0: no limit", at_least(0));
+    v("clip", clip, "largest norm of the gradient; 0: no limit", number_from_zero());
   }
 };
 
@@ -81,7 +85,7 @@ struct ScheduleRecipe {
       "cosine_epoch: a cosine over the epochs, constant inside each (mqar.md section 3); cosine and linear: over the "
       "steps; constant",
       one_of({"cosine_epoch", "cosine", "linear", "constant"}));
-    v("warmup_steps", warmup_steps, "steps of linear rise from 0", at_least(0));
+    v("warmup_steps", warmup_steps, "steps of linear rise from 0", between(0, kMostSteps));
     v("final_ratio", final_ratio, "where the schedule ends, over the peak", between(0, 1));
   }
 };
@@ -103,20 +107,22 @@ struct TrainRecipe {
 
   template <class V>
   void visit(V& v) {
-    v("batch_size", batch_size, "rows of one optimiser step", at_least(1));
+    v("batch_size", batch_size, "rows of one optimiser step", between(1, kMostRows));
     v("micro_batch", micro_batch,
-      "rows of one pass, whose gradients add up to the step's; 0: a size that suits the cache", at_least(0));
-    v("epochs", epochs, "passes over a task's training split", at_least(1));
-    v("steps", steps, "optimiser steps; 0: as many as the epochs make (needed for text)", at_least(0));
+      "rows of one pass, whose gradients add up to the step's; 0: a size that suits the cache", between(0, kMostRows));
+    v("epochs", epochs, "passes over a task's training split", between(1, kMostSteps));
+    v("steps", steps, "optimiser steps; 0: as many as the epochs make (needed for text)", between(0, kMostSteps));
     v("shuffle", shuffle, "a new order of the rows each epoch");
     v("drop_last", drop_last, "leave out an epoch's last batch when it is not full");
     v("stop_accuracy", stop_accuracy, "stop once the test accuracy is above this; 1: never", between(0, 1));
-    v("eval_every", eval_every, "steps between evaluations; 0: each epoch, or a twentieth of a text run", at_least(0));
-    v("eval_batch", eval_batch, "rows of one evaluation pass", at_least(1));
-    v("log_every", log_every, "steps between lines of metrics.jsonl", at_least(1));
-    v("checkpoint_every", checkpoint_every, "steps between checkpoints; 0: at each evaluation", at_least(0));
-    v("keep_checkpoints", keep_checkpoints, "newest checkpoints that are kept", at_least(1));
-    v("stats_every", stats_every, "steps between statistics and histograms of every parameter; 0: never", at_least(0));
+    v("eval_every", eval_every, "steps between evaluations; 0: each epoch, or a twentieth of a text run",
+      between(0, kMostSteps));
+    v("eval_batch", eval_batch, "rows of one evaluation pass", between(1, kMostRows));
+    v("log_every", log_every, "steps between lines of metrics.jsonl", between(1, kMostSteps));
+    v("checkpoint_every", checkpoint_every, "steps between checkpoints; 0: at each evaluation", between(0, kMostSteps));
+    v("keep_checkpoints", keep_checkpoints, "newest checkpoints that are kept", between(1, kMostCheckpoints));
+    v("stats_every", stats_every, "steps between statistics and histograms of every parameter; 0: never",
+      between(0, kMostSteps));
   }
 };
 
@@ -138,8 +144,8 @@ struct Recipe {
   void visit(V& v) {
     v("name", name, "names the run folder");
     v("description", description, "a sentence for the report");
-    v("seed", seed, "of initial weights, dropout and order");
-    v("threads", threads, "0: every core", at_least(0));
+    v("seed", seed, "of initial weights, dropout and order", any_value<int64_t>());
+    v("threads", threads, "0: every core", between(0, kMostThreads));
     v("device", device, "cpu, or a device of libtorch such as cuda:0 or torch:cpu");
     v("precision", precision, "operands of matrix products with weights: f32, or rounded to bf16",
       one_of({"f32", "bf16"}));

@@ -10,6 +10,7 @@
 #include "data/text_shards.h"
 #include "eval/perplexity.h"
 #include "eval/recall.h"
+#include "train/recipe_size.h"
 
 namespace rebased {
 namespace {
@@ -18,16 +19,12 @@ class TaskTraining : public TrainingData {
  public:
   explicit TaskTraining(const Recipe& recipe) : recipe_(recipe) {
     const DataRecipe& data = recipe.data;
-    Json test_options = data.options;
-    test_options.update(data.test_options);
     train_ = generate_task(data.task, data.options, data.train_examples, static_cast<uint64_t>(data.train_seed));
-    test_ = generate_task(data.task, test_options, data.test_examples, static_cast<uint64_t>(data.test_seed));
+    test_ =
+        generate_task(data.task, data.all_test_options(), data.test_examples, static_cast<uint64_t>(data.test_seed));
   }
 
-  int64_t steps_per_epoch() const override {
-    const int64_t rows = train_.examples, batch = recipe_.train.batch_size;
-    return std::max<int64_t>(1, recipe_.train.drop_last ? rows / batch : (rows + batch - 1) / batch);
-  }
+  int64_t steps_per_epoch() const override { return rebased::steps_per_epoch(recipe_); }
 
   Batch batch(int64_t step) override {
     const int64_t epoch = step / steps_per_epoch();

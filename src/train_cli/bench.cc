@@ -5,6 +5,7 @@
 #include "bench/limits.h"
 #include "bench/report.h"
 #include "bench/scaling.h"
+#include "config/limits.h"
 #include "engine/vocabulary.h"
 #include "io/standard_streams.h"
 #include "train_cli/commands.h"
@@ -16,7 +17,7 @@ namespace {
 struct BenchFlags {
   std::string path;
   std::vector<std::string> set;
-  int rounds = TimingOptions{}.rounds;
+  int64_t rounds = TimingOptions{}.rounds;
   bool json = false, scaling = false;
 };
 
@@ -33,8 +34,9 @@ int bench(const BenchFlags& flags, MakeEngine make_engine) {
     trainer.update(recipe.optimizer.lr, 1);
     ++step;
   };
-  const TimesBesideProducts times = time_beside_products(train, product_probe(precision_of(recipe) == Precision::kBF16),
-                                                         {.rounds = flags.rounds, .scaling = flags.scaling});
+  const TimesBesideProducts times =
+      time_beside_products(train, product_probe(precision_of(recipe) == Precision::kBF16),
+                           {.rounds = static_cast<int>(flags.rounds), .scaling = flags.scaling});
   const Batch batch = trainer.data().batch(0);
   const double seconds = times.work.median, rate = GemmProbe::operations() / times.gemm.median;
   const double operations = 3.0 * static_cast<double>(forward);  // the gradient takes two products for each
@@ -76,9 +78,8 @@ void add_bench_command(CLI::App& app, std::function<int()>& run, MakeEngine make
       app.add_subcommand("bench", "Time training steps of a recipe beside the rate of matrix products of this machine");
   command->add_option("RECIPE", flags->path, "a recipe (TOML)")->required();
   command->add_option("--set", flags->set, "override a recipe key")->take_all()->expected(1);
-  command->add_option("--rounds", flags->rounds, "rounds of timing; medians are reported, and quartiles as spread")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  add_count(*command, "--rounds", flags->rounds, kMostRounds,
+            "rounds of timing; medians are reported, and quartiles as spread");
   command->add_flag("--scaling", flags->scaling,
                     "time everything on one thread too: how many times faster all of them are");
   command->add_flag("--json", flags->json, "JSON instead of a table");

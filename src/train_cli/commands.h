@@ -23,6 +23,9 @@ void add_sweep_command(CLI::App& app, std::function<int()>& run, MakeEngine make
 void add_validate_command(CLI::App& app, std::function<int()>& run, MakeEngine make_engine);
 void add_bench_command(CLI::App& app, std::function<int()>& run, MakeEngine make_engine);
 
+// A flag for a number from 1 to `most`.
+void add_count(CLI::App& command, const std::string& flag, int64_t& count, int64_t most, const std::string& help);
+
 // The command line as a person would type it, for reports.
 void remember_command_line(int argc, char** argv);
 const std::string& command_line();

@@ -43,6 +43,13 @@ int run(const char* name, int argc, char** argv, MakeEngine make_engine) {
 
 }  // namespace
 
+void add_count(CLI::App& command, const std::string& flag, int64_t& count, int64_t most, const std::string& help) {
+  auto take = [&count, most, flag](const std::string& text) {
+    count = number_from_text<int64_t>(text, flag, between(1, most));
+  };
+  command.add_option_function<std::string>(flag, take, help)->default_str(std::to_string(count));
+}
+
 int run_trainer(const char* name, int argc, char** argv, MakeEngine make_engine) {
   remember_command_line(argc, argv);
   return run_program([&] {

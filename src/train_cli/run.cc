@@ -76,7 +76,8 @@ RunOutcome outcome_of(const Recipe& recipe, Trainer& trainer, bool finished) {
   outcome.state_bytes = measured_state_bytes(recipe, trainer);
   outcome.seconds = trainer.state().seconds;
   outcome.examples_per_second =
-      static_cast<double>(outcome.steps * recipe.train.batch_size) / std::max(trainer.state().seconds, 1e-9);
+      static_cast<double>(outcome.steps) * static_cast<double>(recipe.train.batch_size) /
+      std::max(trainer.state().seconds, 1e-9);
   return outcome;
 }
 

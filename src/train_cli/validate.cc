@@ -4,6 +4,7 @@
 
 #include "base/threads.h"
 #include "bench/report.h"
+#include "config/limits.h"
 #include "io/standard_streams.h"
 #include "train_cli/commands.h"
 #include "train_cli/run.h"
@@ -81,9 +82,7 @@ void add_validate_command(CLI::App& app, std::function<int()>& run, MakeEngine m
       "validate", "Check a recipe: build everything, time a few steps, estimate the time and memory of the whole");
   command->add_option("RECIPE", flags->path, "a recipe (TOML)")->required();
   command->add_option("--set", flags->set, "override a recipe key")->take_all()->expected(1);
-  command->add_option("--steps", flags->steps, "steps to time after the first one")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  add_count(*command, "--steps", flags->steps, kMostRounds, "steps to time after the first one");
   command->add_flag("--json", flags->json, "one line of JSON instead, as bench/peers/run.py reads it");
   command->footer("Example:\n  rebased validate recipes/demo/rebased.toml");
   command->callback(

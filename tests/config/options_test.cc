@@ -27,6 +27,7 @@ struct Inner {
 struct Sample {
   int64_t num_heads = 12;
   uint64_t seed = 7;
+  int64_t whole = 0;
   int32_t small = 3;
   bool normalize = true;
   double eps = 1e-12;
@@ -43,18 +44,19 @@ struct Sample {
   Json raw;
   template <class V>
   void visit(V& v) {
-    v("num_heads", num_heads, "number of heads", at_least(1));
-    v("seed", seed, "");
-    v("small", small, "");
+    v("num_heads", num_heads, "number of heads", between(1, 64));
+    v("seed", seed, "", any_value<uint64_t>());
+    v("whole", whole, "", any_value<int64_t>());
+    v("small", small, "", any_value<int32_t>());
     v("normalize", normalize, "");
-    v("eps", eps, "", at_least(0));
-    v("step", step, "", above(0));
+    v("eps", eps, "", number_from_zero());
+    v("step", step, "", positive_number());
     v("norm", norm, "normalisation", one_of({"joint", "per_head", "none"}));
     v("sizes", sizes, "", between(1, 8));
     v("names", names, "", one_of({"a", "b"}));
     v("flags", flags, "");
-    v("grid", grid, "");
-    v("window", window, "", at_least(1));
+    v("grid", grid, "", any_value<double>());
+    v("window", window, "", between(1, 0x1p53));
     v("maybe", maybe, "");
     v("nested", nested, "");
     v("list", list, "");
@@ -62,7 +64,8 @@ struct Sample {
   }
 };
 
-const Json kEveryField = Json::parse(R"({"num_heads": 5, "seed": 18446744073709551615, "small": -4, "normalize": false,
+const Json kEveryField = Json::parse(R"({"num_heads": 5, "seed": 18446744073709551615, "whole": -9223372036854775808,
+  "small": -4, "normalize": false,
   "eps": 0.001, "step": 2.5, "norm": "per_head", "sizes": [1, 8], "names": ["b", "a"], "flags": [true, false],
   "grid": [[1.5], [], [2.5, -3.0]], "window": 64, "maybe": {"rate": 1.0, "mode": "slow"},
   "nested": {"rate": 0.25, "mode": "slow"}, "list": [{"rate": 0.125, "mode": "fast"}, {"rate": 0.0, "mode": "slow"}],
@@ -78,6 +81,7 @@ TEST(Options, EveryFieldIsReadAndWrittenBack) {
   const auto options = options_from_json<Sample>(kEveryField, "");
   EXPECT_EQ(options.num_heads, 5);
   EXPECT_EQ(options.seed, std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(options.whole, std::numeric_limits<int64_t>::min());
   EXPECT_EQ(options.small, -4);
   EXPECT_FALSE(options.normalize);
   EXPECT_EQ(options.eps, 0.001);
@@ -122,7 +126,7 @@ TEST(Options, NumbersChangeTypeOnlyWithoutLoss) {
   EXPECT_EQ(sample_from(R"({"num_heads": 12.0})").num_heads, 12);
   EXPECT_EQ(sample_from(R"({"seed": 12.0})").seed, 12u);
   EXPECT_EQ(sample_from(R"({"step": 3})").step, 3.0);
-  EXPECT_EQ(sample_from(R"({"num_heads": 9223372036854775807})").num_heads, std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(sample_from(R"({"whole": 9223372036854775807})").whole, std::numeric_limits<int64_t>::max());
   expect_refused(R"({"num_heads": 12.5})", "recipe.toml: model.num_heads: expected an integer, found 12.5");
   expect_refused(R"({"num_heads": 9223372036854775808})",
                  "recipe.toml: model.num_heads: expected an integer, found 9223372036854775808");
@@ -175,14 +179,48 @@ TEST(Options, RulesHoldForValuesElementsAndOptionals) {
                  "recipe.toml: model.norm: expected one of joint, per_head, none, found 'jiont'"
                  " (did you mean 'joint'?)");
   expect_refused(R"({"names": ["a", "c"]})", "recipe.toml: model.names.1: expected one of a, b, found 'c'");
-  expect_refused(R"({"num_heads": 0})", "recipe.toml: model.num_heads: expected a number >= 1, found 0");
-  expect_refused(R"({"step": 0})", "recipe.toml: model.step: expected a number > 0, found 0");
+  expect_refused(R"({"num_heads": 0})", "recipe.toml: model.num_heads: expected a number 1 to 64, found 0");
+  expect_refused(R"({"num_heads": 9223372036854775807})",
+                 "recipe.toml: model.num_heads: expected a number 1 to 64, found 9223372036854775807");
+  expect_refused(R"({"step": 0})", "recipe.toml: model.step: expected a number 1e-30 to 1e+30, found 0");
+  expect_refused(R"({"eps": 1e300})", "recipe.toml: model.eps: expected a number 0 to 1e+30, found 1e+300");
   expect_refused(R"({"sizes": [1, 9]})", "recipe.toml: model.sizes.1: expected a number 1 to 8, found 9");
-  expect_refused(R"({"window": 0})", "recipe.toml: model.window: expected a number >= 1, found 0");
+  expect_refused(R"({"window": 0})", "recipe.toml: model.window: expected a number 1 to 9007199254740992, found 0");
+  expect_refused(R"({"window": 9007199254740993})",
+                 "recipe.toml: model.window: expected a number 1 to 9007199254740992, found 9007199254740993");
   expect_refused(R"({"nested": {"rate": -0.5}})",
                  "recipe.toml: model.nested.rate: expected a number 0 to 1, found -0.5");
   EXPECT_EQ(sample_from(R"({"eps": 0})").eps, 0);
   EXPECT_EQ(sample_from(R"({"nested": {"rate": 1}})").nested.rate, 1);
+}
+
+template <class T, class... Rules>
+concept Declares = requires(option_detail::Reader& reader, T& field, const Rules&... rules) {
+  reader("name", field, "help", rules...);
+};
+
+TEST(Options, ANumberWithoutBoundsDoesNotCompile) {
+  static_assert(!Declares<int64_t> && !Declares<double> && !Declares<std::optional<uint64_t>>);
+  static_assert(!Declares<std::vector<std::vector<double>>>);
+  static_assert(Declares<int64_t, Range> && Declares<std::vector<double>, Range>);
+  static_assert(Declares<bool> && Declares<std::string> && Declares<std::vector<bool>> && Declares<Inner>);
+}
+
+TEST(Options, ANumberOfAFlagKeepsItsTypeAndItsBounds) {
+  EXPECT_EQ(number_from_text<int64_t>("-7", "--n", between(-7, 7)), -7);
+  EXPECT_EQ(number_from_text<int64_t>("1e3", "--n", between(0, 1000)), 1000);
+  EXPECT_EQ(number_from_text<uint64_t>("18446744073709551615", "--n", any_value<uint64_t>()), ~uint64_t{0});
+  EXPECT_EQ(number_from_text<double>("0.25", "--n", between(0, 1)), 0.25);
+  const auto refused = [](const char* text, const char* message) {
+    EXPECT_THAT([&] { number_from_text<int64_t>(text, "--n", between(0, 7)); },
+                ThrowsMessage<ConfigError>(StrEq(message)));
+  };
+  refused("99999999999999999999", "--n: expected an integer, found 1e+20");
+  refused("9223372036854775807", "--n: expected a number 0 to 7, found 9223372036854775807");
+  refused("-1", "--n: expected a number 0 to 7, found -1");
+  refused("3x", "--n: expected an integer, found '3x'");
+  refused("", "--n: expected an integer, found ''");
+  refused("nan", "--n: expected an integer, found 'nan'");
 }
 
 TEST(Options, LongValuesAreShortenedBetweenCharacters) {
@@ -202,16 +240,20 @@ TEST(Options, HelpDescribesEveryOption) {
   std::vector<std::string> lines;
   for (const OptionHelp& row : rows)
     lines.push_back(row.name + "|" + row.type + "|" + row.default_text + "|" + row.range);
-  EXPECT_THAT(lines,
-              ElementsAre("num_heads|integer|12|>= 1", "seed|integer|7|", "small|integer|3|", "normalize|boolean|true|",
-                          "eps|number|1e-12|>= 0", "step|number|1.0|> 0", "norm|string|\"joint\"|",
-                          "sizes|list of integer|[]|1 to 8", "names|list of string|[\"a\"]|",
-                          "flags|list of boolean|[]|", "grid|list of list of number|[]|", "window|integer|unset|>= 1",
-                          "maybe|table|unset|", "maybe.rate|number|0.5|0 to 1", "maybe.mode|string|\"fast\"|",
-                          "nested.rate|number|0.5|0 to 1", "nested.mode|string|\"fast\"|", "list|list of table|[]|",
-                          "list.*.rate|number|0.5|0 to 1", "list.*.mode|string|\"fast\"|", "raw|any|unset|"));
+  EXPECT_THAT(
+      lines,
+      ElementsAre("num_heads|integer|12|1 to 64", "seed|integer|7|0 to 18446744073709551615",
+                  "whole|integer|0|-9223372036854775808 to 9223372036854775807",
+                  "small|integer|3|-2147483648 to 2147483647", "normalize|boolean|true|", "eps|number|1e-12|0 to 1e+30",
+                  "step|number|1.0|1e-30 to 1e+30", "norm|string|\"joint\"|", "sizes|list of integer|[]|1 to 8",
+                  "names|list of string|[\"a\"]|", "flags|list of boolean|[]|",
+                  "grid|list of list of number|[]|-1.7976931348623157e+308 to 1.7976931348623157e+308",
+                  "window|integer|unset|1 to 9007199254740992", "maybe|table|unset|", "maybe.rate|number|0.5|0 to 1",
+                  "maybe.mode|string|\"fast\"|", "nested.rate|number|0.5|0 to 1", "nested.mode|string|\"fast\"|",
+                  "list|list of table|[]|", "list.*.rate|number|0.5|0 to 1", "list.*.mode|string|\"fast\"|",
+                  "raw|any|unset|"));
   EXPECT_EQ(rows[0].help, "number of heads");
-  EXPECT_THAT(rows[6].choices, ElementsAre("joint", "per_head", "none"));
+  EXPECT_THAT(rows[7].choices, ElementsAre("joint", "per_head", "none"));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "config/limits.h"
 #include "nn/mixers/registry.h"
 
 namespace rebased::testing {
@@ -109,6 +110,7 @@ void add_softmax_rows(std::vector<MixerRow>& rows) {
     add(type, "dropout", with({{"num_heads", 2}, {"dropout", 0.3}}));
   }
   add("sliding_window", "of_one", {{"window", 1}, {"num_heads", 2}});
+  add("sliding_window", "wider_than_any_row", {{"window", kMostTokens}});
   add("sliding_window", "of_three", {{"window", 3}, {"num_heads", 2}, {"rope_fraction", 1.0}});
 }
 

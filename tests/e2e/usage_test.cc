@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <regex>
 
 #include "e2e/command_test.h"
@@ -85,8 +86,47 @@ TEST_F(Usage, WhatIsMissingOrNoNumberIsRefused) {
   expect_refused("prepare mqar", 2, "--out");
   expect_refused("generate model -p a -n many", 2, "many");
   expect_refused("generate model -p a --top-k many", 2, "top_k");
-  expect_refused("ls mixers --threads 0", 2, "--threads: expected 1 to 1024, found 0");
+  expect_refused("ls mixers --threads 0", 2, "--threads: expected a number 1 to 1024, found 0");
   expect_refused("--threads 99999 ls mixers", 2, "--threads");
+}
+
+TEST_F(Usage, EveryNumberOfAFlagHasTwoBounds) {
+  make_model();
+  write("text.txt", "To be, or not to be.\n");
+  const std::vector<std::pair<std::string, std::string>> flags = {{"ls mixers", "--threads"},
+                                                                  {"generate model -p a", "--tokens"},
+                                                                  {"generate model -p a", "--top-k"},
+                                                                  {"eval ppl model text.txt", "--window"},
+                                                                  {"eval ppl model text.txt", "--batch"},
+                                                                  {"eval mqar model", "--examples"},
+                                                                  {"eval mqar model", "--batch"},
+                                                                  {"prepare mqar --out x", "--vocab"},
+                                                                  {"prepare mqar --out x", "--seq-len"},
+                                                                  {"prepare mqar --out x", "--pairs"},
+                                                                  {"prepare mqar --out x", "--examples"},
+                                                                  {"bench limits", "--rounds"},
+                                                                  {"bench kernels", "--rounds"},
+                                                                  {"bench decode model", "--rows"},
+                                                                  {"bench decode model", "--position"},
+                                                                  {"bench prefill model", "--tokens"},
+                                                                  {"bench prefill model", "--behind"}};
+  for (const auto& [command, flag] : flags) {
+    std::string name = flag.substr(2);
+    if (name == "vocab") name = "vocab_size";
+    std::replace(name.begin(), name.end(), '-', '_');
+    for (const char* number : {"99999999999999999999", "9223372036854775807", "-1", "1e300", "nan", "1.5"}) {
+      const CommandResult result = rebased(command + " " + flag + "=" + number);
+      EXPECT_EQ(result.status, 2) << command << " " << flag << " " << number << ": " << result.err;
+      EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+      EXPECT_TRUE(result.err.find(flag) != std::string::npos || result.err.find(name) != std::string::npos)
+          << result.err;
+    }
+  }
+  for (const char* command : {"prepare mqar --out x", "eval mqar model", "generate model -p a"}) {
+    for (const char* seed : {"18446744073709551616", "-1"}) {
+      expect_refused(std::string(command) + " --seed=" + seed, 2, "seed");
+    }
+  }
 }
 
 TEST_F(Usage, AClosedStdoutIsAnError) {

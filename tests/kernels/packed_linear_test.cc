@@ -228,7 +228,7 @@ TEST(PackedLinear, IsTheProductWithTheUnpackedWeights) {
   for_each_product([] {
     for (Packing packing : kPackings) {
       for (int64_t N : {1, 2, 3, 7, 8, 13, 16, 31, 40, 64, 65, 130}) {
-        for (int64_t I : {1, 16, 33, 100}) {
+        for (int64_t I : {0, 1, 16, 33, 100}) {
           for (int64_t O : {1, 3, 4, 9, 16, 34}) {
             const Buffer<float> x = random_buffer(N * I, 1), bias = random_buffer(O, 3);
             const Packed packed(packing, O, I, random_buffer(O * I, 2).data());

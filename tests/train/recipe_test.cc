@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "config/document.h"
+#include "data/task_registry.h"
 
 namespace rebased {
 namespace {
@@ -63,6 +64,73 @@ INSTANTIATE_TEST_SUITE_P(
         BadRecipe{"[data]\ntask = \"mqar\"\n[model]\nmixers = [{ type = \"rebased\", num_head = 2 }]\n", "num_heads"},
         BadRecipe{"[data]\ntask = \"mqar\"\n[optimizer]\nlr = 0\n", "optimizer.lr"},
         BadRecipe{"[data]\ntask = \"mqar\"\n[optimiser]\nlr = 1\n", "did you mean 'optimizer'"}));
+
+TEST(Recipe, TakesTheVocabularyOfTheBitTasksFromTheData) {
+  for (const auto& [task, vocabulary] : {std::pair{"parity", 3},
+                                         {"majority", 3},
+                                         {"cumulative_parity", 2},
+                                         {"cumulative_majority", 2},
+                                         {"random_tokens", 16384},
+                                         {"haystack", 8192}}) {
+    const Recipe recipe = parse(fmt::format("[data]\ntask = \"{}\"\n", task));
+    EXPECT_EQ(recipe.model.vocab_size, vocabulary) << task;
+    EXPECT_EQ(generate_task(task, recipe.data.options, 1, 1).vocab_size, vocabulary) << task;
+  }
+}
+
+TEST(Recipe, TakesVocabularyAndPositionsFromEitherSplit) {
+  const Recipe recipe = parse(std::string(kTask) + "test_options = { vocab_size = 96, seq_len = 48 }\n");
+  EXPECT_EQ(recipe.model.vocab_size, 96);
+  EXPECT_EQ(recipe.model.max_tokens, 48);
+  EXPECT_THAT([] { parse(std::string(kTask) + "test_options = { seq_len = 48 }\n[model]\nmax_tokens = 32\n"); },
+              ThrowsMessage<ConfigError>(HasSubstr("model.max_tokens: expected at least the data's 48 tokens")));
+}
+
+// Sizes that are each within their bounds and together more than anything holds.
+TEST(Recipe, RefusesSizesThatTogetherAreTooMuch) {
+  const auto refused = [](const std::string& rest, const char* says) {
+    EXPECT_THAT([&] { parse(kTask + rest); }, ThrowsMessage<ConfigError>(HasSubstr(says))) << rest;
+  };
+  refused("[train]\nepochs = 1000000000\nbatch_size = 1\n", "train.epochs: 1000000000 of 100000 steps are more than");
+  refused("[train]\nbatch_size = 200000\ndrop_last = true\n", "train.drop_last leaves no batch of 200000 rows");
+  refused("[model]\nmax_tokens = 2147483647\nd_model = 1048576\n", "parameters would take");
+  refused("[model]\nvocab_size = 2147483647\nd_model = 65536\n", "parameters would take");
+  refused("[model]\nn_layers = 65536\nd_model = 1048576\n", "parameters would take");
+  refused("[model]\nn_layers = 100000000\n", "model.n_layers: expected a number 1 to 65536, found 100000000");
+  refused("[model]\nmixers = [{ type = \"attention\", num_heads = 1048576, head_dim = 1048576 }]\n", "all heads");
+  refused("[model]\nmixers = [{ type = \"based\", num_heads = 1048576, head_dim = 64 }]\n", "1048576 heads");
+  refused("[model]\nmixers = [{ type = \"base_conv\", form = \"gated\", expand = 1048576 }]\n", "expand");
+  refused(
+      "[model]\nmixers = [{ type = \"linear_attention\", feature_dim = 2000, feature_map = { name = \"taylor\" } }]\n",
+      "the features of taylor: expected 1 to 1048576, found 4002001");
+  EXPECT_THAT(
+      [] { parse("[data]\ntask = \"random_tokens\"\noptions = { seq_len = 1048576 }\ntest_examples = 2147483647\n"); },
+      ThrowsMessage<ConfigError>(HasSubstr("2147483647 test examples of 1048576 and 1048576 tokens would take")));
+  EXPECT_THAT(
+      [] { parse("[data]\ntext = [\"x\"]\nseq_len = 2147483647\n[train]\nsteps = 5\nbatch_size = 2147483647\n"); },
+      ThrowsMessage<ConfigError>(HasSubstr("train.batch_size: 2147483647 rows of 2147483647 tokens would take")));
+}
+
+TEST(Recipe, RefusesSizesThatAreRoundedToNothing) {
+  const auto refused = [](const std::string& rest, const char* says) {
+    EXPECT_THAT([&] { parse(kTask + rest); }, ThrowsMessage<ConfigError>(HasSubstr(says))) << rest;
+  };
+  for (const std::string type : {"mlp", "glu", "swiglu"}) {
+    refused("[model]\nstate_mixers = [{ type = \"" + type + "\", ratio = 0.01 }]\n",
+            "ratio 0.01 of 64 channels: expected 1 to 1048576, found 0");
+  }
+  refused("[model]\nmixers = [{ type = \"attention\", num_heads = 65 }]\n", "nothing for each of 65 heads");
+  refused("[model]\nmixers = [{ type = \"rebased\", num_heads = 65 }]\n", "nothing for each of 65 heads");
+  refused("[model]\nmixers = [{ type = \"attention\", rope_fraction = 0.005 }]\n", "leaves none to rotate");
+}
+
+// How the sizes of a task fit together is known when the recipe is read.
+TEST(Recipe, RefusesOptionsOfATaskThatContradictEachOther) {
+  EXPECT_THAT([] { parse("[data]\ntask = \"mqar\"\noptions = { pairs = 40 }\n"); },
+              ThrowsMessage<ConfigError>(HasSubstr("pairs")));
+  EXPECT_THAT([] { parse("[data]\ntask = \"mqar\"\ntest_options = { seq_len = 8 }\n"); },
+              ThrowsMessage<ConfigError>(HasSubstr("pairs")));
+}
 
 }  // namespace
 }  // namespace rebased

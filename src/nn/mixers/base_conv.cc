@@ -49,7 +49,8 @@ BaseConvMixer::BaseConvMixer(const Options& options, const Scope& scope, const M
     throw ConfigError("{}.filter: the gated form takes a short filter, found {}", path(), options.filter);
   if (gated && options.expand % 2 != 0)
     throw ConfigError("{}.expand: expected an even number, found {}", path(), options.expand);
-  channels_ = gated ? options.expand * setup.d_model / 2 : setup.d_model;
+  channels_ =
+      gated ? checked_width(options.expand * setup.d_model / 2, path() + ": the channels by expand") : setup.d_model;
   if (gated) {
     in_proj_ = Linear(scope.child("in_proj"), setup.d_model, 2 * channels_, true);
     out_proj_ = Linear(scope.child("out_proj"), channels_, setup.d_model, true, scope.residual_std());

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "config/limits.h"
 #include "nn/layers.h"
 #include "nn/sequence_mixer.h"
 
@@ -25,15 +26,16 @@ class BaseConvMixer : public SequenceMixer {
     void visit(V& v) {
       v("form", form, "zoology: conv(x) * proj(x) + x; gated: out_proj(SiLU(conv(u1)) * u2)",
         one_of({"zoology", "gated"}));
-      v("kernel", kernel, "tokens that a short filter spans", at_least(1));
+      v("kernel", kernel, "tokens that a short filter spans", between(1, kMostTokens));
       v("filter", filter,
         "short: learned taps; long: a learned tap for every lag; implicit: those taps from a small MLP of the lag",
         one_of({"short", "long", "implicit"}));
-      v("max_tokens", max_tokens, "taps of a long or implicit filter; 0: the model's max_tokens", at_least(0));
+      v("max_tokens", max_tokens, "taps of a long or implicit filter; 0: the model's max_tokens",
+        between(0, kMostTokens));
       v("filter_hidden", filter_hidden, "implicit filter: hidden width of its MLP, whatever d_model is (published: 16)",
-        at_least(1));
+        between(1, kMostChannels));
       v("use_act", use_act, "zoology form: SiLU on both factors");
-      v("expand", expand, "gated form: width of in_proj over d_model (even)", at_least(2));
+      v("expand", expand, "gated form: width of in_proj over d_model (even)", between(2, kMostChannels));
     }
   };
 

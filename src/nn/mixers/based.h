@@ -1,5 +1,6 @@
 #pragma once
 
+#include "config/limits.h"
 #include "nn/mixers/linear_heads.h"
 #include "nn/sequence_mixer.h"
 
@@ -20,13 +21,13 @@ class BasedMixer : public SequenceMixer {
 
     template <class V>
     void visit(V& v) {
-      v("num_heads", num_heads, "heads", at_least(1));
+      v("num_heads", num_heads, "heads", between(1, kMostChannels));
       v("feature_dim", feature_dim, "width of queries and keys a head", between(1, 64));
-      v("head_dim", head_dim, "width of values a head; 0: d_model / num_heads rounded down", at_least(0));
-      v("eps", eps, "added to the normaliser; part of the model", at_least(0));
+      v("head_dim", head_dim, "width of values a head; 0: d_model / num_heads rounded down", between(0, kMostChannels));
+      v("eps", eps, "added to the normaliser; part of the model", number_from_zero());
       v("qk_norm", qk_norm, "LayerNorm over all heads of q and of k (Based + norm)");
-      v("norm_eps", norm_eps, "of that LayerNorm", at_least(0));
-      v("rope_base", rope_base, "base of rotary positions on q and k; 0: none", at_least(0));
+      v("norm_eps", norm_eps, "of that LayerNorm", number_from_zero());
+      v("rope_base", rope_base, "base of rotary positions on q and k; 0: none", number_from_zero());
     }
   };
 

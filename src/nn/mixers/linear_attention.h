@@ -1,5 +1,6 @@
 #pragma once
 
+#include "config/limits.h"
 #include "nn/feature_map.h"
 #include "nn/mixers/linear_heads.h"
 #include "nn/sequence_mixer.h"
@@ -24,16 +25,16 @@ class LinearAttentionMixer : public SequenceMixer {
 
     template <class V>
     void visit(V& v) {
-      v("num_heads", num_heads, "heads", at_least(1));
-      v("feature_dim", feature_dim, "width of queries and keys a head before the map", at_least(1));
-      v("head_dim", head_dim, "width of values a head; 0: d_model / num_heads rounded down", at_least(0));
+      v("num_heads", num_heads, "heads", between(1, kMostChannels));
+      v("feature_dim", feature_dim, "width of queries and keys a head before the map", between(1, kMostChannels));
+      v("head_dim", head_dim, "width of values a head; 0: d_model / num_heads rounded down", between(0, kMostChannels));
       v("feature_map", feature_map, "map of queries and keys");
-      v("eps", eps, "added to the normaliser; part of the model", at_least(0));
+      v("eps", eps, "added to the normaliser; part of the model", number_from_zero());
       v("normalize", normalize, "divide by the sum of similarities");
       v("use_scale", use_scale, "scale similarities by feature_dim^-1/2");
       v("scale_by_map", scale_by_map, "with use_scale: by the map's number of features instead (fla)");
       v("output_norm", output_norm, "RMSNorm over each head of the output (fla)");
-      v("output_norm_eps", output_norm_eps, "of that RMSNorm", at_least(0));
+      v("output_norm_eps", output_norm_eps, "of that RMSNorm", number_from_zero());
     }
   };
 

@@ -3,13 +3,20 @@
 #include "base/error.h"
 
 namespace rebased {
+namespace {
+
+int64_t width_of(int64_t heads, int64_t width, const Scope& scope, const char* what) {
+  return checked_width(heads * width, fmt::format("{}: the width of the {} of {} heads", scope.prefix(), what, heads));
+}
+
+}  // namespace
 
 LinearHeads::LinearHeads(const Scope& scope, int64_t channels, int64_t heads, int64_t key_dim, int64_t value_dim)
     : heads_(heads),
       value_dim_(value_dim),
-      proj_q_(scope.child("proj_q"), channels, heads * key_dim, false),
+      proj_q_(scope.child("proj_q"), channels, width_of(heads, key_dim, scope, "queries"), false),
       proj_k_(scope.child("proj_k"), channels, heads * key_dim, false),
-      proj_v_(scope.child("proj_v"), channels, heads * value_dim, false),
+      proj_v_(scope.child("proj_v"), channels, width_of(heads, value_dim, scope, "values"), false),
       proj_o_(scope.child("proj_o"), heads * value_dim, channels, false) {}
 
 bool LinearHeads::prefers_few_queries(const Value& x, const Context& ctx, const MixerState* state, int64_t key_dim,

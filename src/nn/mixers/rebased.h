@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "config/limits.h"
 #include "nn/mixers/linear_heads.h"
 #include "nn/sequence_mixer.h"
 
@@ -28,17 +29,17 @@ class RebasedMixer : public SequenceMixer {
 
     template <class V>
     void visit(V& v) {
-      v("num_heads", num_heads, "heads", at_least(1));
+      v("num_heads", num_heads, "heads", between(1, kMostChannels));
       v("feature_dim", feature_dim, "width of queries and keys a head", between(1, 64));
-      v("head_dim", head_dim, "width of values a head; 0: d_model / num_heads rounded down", at_least(0));
-      v("eps", eps, "added to the normaliser; part of the model", at_least(0));
+      v("head_dim", head_dim, "width of values a head; 0: d_model / num_heads rounded down", between(0, kMostChannels));
+      v("eps", eps, "added to the normaliser; part of the model", number_from_zero());
       v("norm", norm,
         "joint: over all heads, q and k apart (published); per_head: over each head, q and k shared (fla)",
         one_of({"joint", "per_head"}));
       v("normalize", normalize, "bring q and k to zero mean and unit variance");
       v("use_gamma", use_gamma, "learnable scale on q and k");
       v("use_beta", use_beta, "learnable shift on q and k");
-      v("norm_eps", norm_eps, "added to that variance", at_least(0));
+      v("norm_eps", norm_eps, "added to that variance", number_from_zero());
       v("similarity", similarity, "score_square: <q,k>^2; elementwise_square: sum_i q_i^2 k_i^2",
         one_of({"score_square", "elementwise_square"}));
       v("use_scale", use_scale, "scale scores by feature_dim^-1/2");

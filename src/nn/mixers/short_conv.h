@@ -1,5 +1,6 @@
 #pragma once
 
+#include "config/limits.h"
 #include "nn/layers.h"
 #include "nn/sequence_mixer.h"
 
@@ -15,7 +16,7 @@ class ShortConvMixer : public SequenceMixer {
 
     template <class V>
     void visit(V& v) {
-      v("kernel", kernel, "tokens that the convolution spans", at_least(1));
+      v("kernel", kernel, "tokens that the convolution spans", between(1, kMostTokens));
       v("bias", bias, "add a bias a channel");
       v("silu", silu, "SiLU on the output");
     }

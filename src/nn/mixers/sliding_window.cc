@@ -1,18 +1,22 @@
 #include "nn/mixers/sliding_window.h"
 
+#include <algorithm>
+
 #include "engine/engine.h"
 
 namespace rebased {
 
 MixerState SlidingWindowMixer::initial_state(Engine& engine, int64_t batch) const {
   MixerState state(batch);
-  state.add(engine, "k", Shape({batch, window_ - 1, kv_heads(), head_dim()}), engine.compute_dtype());
-  state.add(engine, "v", Shape({batch, window_ - 1, kv_heads(), head_dim()}), engine.compute_dtype());
-  state.add(engine, "key_pos", Shape({batch, window_ - 1}), DType::kI64, -1);
+  state.add(engine, "k", Shape({batch, 0, kv_heads(), head_dim()}), engine.compute_dtype());
+  state.add(engine, "v", Shape({batch, 0, kv_heads(), head_dim()}), engine.compute_dtype());
+  state.add(engine, "key_pos", Shape({batch, 0}), DType::kI64, -1);
   return state;
 }
 
-int64_t SlidingWindowMixer::state_bytes(int64_t batch, int64_t) const { return batch * (window_ - 1) * slot_bytes(); }
+int64_t SlidingWindowMixer::state_bytes(int64_t batch, int64_t tokens) const {
+  return batch * std::min(window_ - 1, tokens) * slot_bytes();
+}
 
 SoftmaxMixer::Keys SlidingWindowMixer::remember(MixerState& state, Value k, Value v,
                                                 const std::vector<int64_t>& new_pos) const {
@@ -25,9 +29,10 @@ SoftmaxMixer::Keys SlidingWindowMixer::remember(MixerState& state, Value k, Valu
   };
   const Value all_k = joined(state["k"], k), all_v = joined(state["v"], v),
               all_pos = joined(state["key_pos"], fresh_pos);
-  state["k"] = slice(all_k, 1, T, window_ - 1);
-  state["v"] = slice(all_v, 1, T, window_ - 1);
-  state["key_pos"] = slice(all_pos, 1, T, window_ - 1);
+  const int64_t slots = all_k.size(1), kept = std::min(window_ - 1, slots);
+  state["k"] = slice(all_k, 1, slots - kept, kept);
+  state["v"] = slice(all_v, 1, slots - kept, kept);
+  state["key_pos"] = slice(all_pos, 1, slots - kept, kept);
   std::vector<int64_t> key_pos(static_cast<size_t>(all_pos.shape().numel()));
   engine.to_host(all_pos, key_pos.data(), DType::kI64);
   return {all_k, all_v, std::move(key_pos)};

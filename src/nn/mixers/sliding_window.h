@@ -5,7 +5,8 @@
 namespace rebased {
 
 // Softmax attention over the last `window` keys, the query's own among them (an explicit count: published code means w,
-// w+1 or w/2+1 by "window w"). State: the last window-1 keys and values. docs/mixers/sliding_window.md.
+// w+1 or w/2+1 by "window w"). State: the last window-1 keys and values, as many
+// as there were. docs/mixers/sliding_window.md.
 class SlidingWindowMixer : public SoftmaxMixer {
  public:
   struct Options : SoftmaxOptions {
@@ -13,7 +14,7 @@ class SlidingWindowMixer : public SoftmaxMixer {
 
     template <class V>
     void visit(V& v) {
-      v("window", window, "keys that a query sees, its own among them", at_least(1));
+      v("window", window, "keys that a query sees, its own among them", between(1, kMostTokens));
       SoftmaxOptions::visit(v);
     }
   };
@@ -21,7 +22,7 @@ class SlidingWindowMixer : public SoftmaxMixer {
   SlidingWindowMixer(const Options& options, const Scope& scope, const MixerSetup& setup)
       : SoftmaxMixer(options, options.window, scope, setup), window_(options.window) {}
 
-  MixerTraits traits() const override { return {}; }
+  MixerTraits traits() const override { return {.state = MixerTraits::StateKind::kGrowing}; }
   MixerState initial_state(Engine& engine, int64_t batch) const override;
   int64_t state_bytes(int64_t batch, int64_t tokens) const override;
 

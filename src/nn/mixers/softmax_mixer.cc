@@ -12,6 +12,10 @@ namespace {
 
 int64_t rotary_channels(const SoftmaxOptions& options, int64_t head_dim, const std::string& path) {
   const auto rotary = static_cast<int64_t>(std::lround(options.rope_fraction * static_cast<double>(head_dim)));
+  if (options.rope_fraction > 0 && rotary == 0) {
+    throw ConfigError("{}.rope_fraction: {} of {} channels leaves none to rotate", path, options.rope_fraction,
+                      head_dim);
+  }
   if (rotary % 2 != 0) {
     throw ConfigError("{}.rope_fraction: {} of {} channels is {}, an even number is needed", path,
                       options.rope_fraction, head_dim, rotary);
@@ -44,7 +48,8 @@ SoftmaxMixer::SoftmaxMixer(const SoftmaxOptions& options, int64_t window, const 
   if (head_dim_ == 0)
     throw ConfigError("{}: {} channels leave nothing for each of {} heads", path(), setup.d_model, options.num_heads);
   rotary_channels(options_, head_dim_, path());
-  const int64_t width = (options.num_heads + 2 * kv_heads_) * head_dim_;
+  const int64_t width =
+      checked_width((options.num_heads + 2 * kv_heads_) * head_dim_, path() + ": the width of all heads of q, k and v");
   wqkv_ = Linear(scope.child("Wqkv"), setup.d_model, width, options.qkv_bias);
   out_proj_ = Linear(scope.child("out_proj"), options.num_heads * head_dim_, setup.d_model, options.out_bias,
                      scope.residual_std());

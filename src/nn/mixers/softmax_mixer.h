@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "config/limits.h"
 #include "nn/layers.h"
 #include "nn/sequence_mixer.h"
 
@@ -25,15 +26,15 @@ struct SoftmaxOptions {
 
   template <class V>
   void visit(V& v) {
-    v("num_heads", num_heads, "heads", at_least(1));
-    v("num_kv_heads", num_kv_heads, "heads of keys and values, shared evenly; 0: num_heads", at_least(0));
-    v("head_dim", head_dim, "width of a head; 0: d_model / num_heads", at_least(0));
+    v("num_heads", num_heads, "heads", between(1, kMostChannels));
+    v("num_kv_heads", num_kv_heads, "heads of keys and values, shared evenly; 0: num_heads", between(0, kMostChannels));
+    v("head_dim", head_dim, "width of a head; 0: d_model / num_heads", between(0, kMostChannels));
     v("qkv_bias", qkv_bias, "bias on the projections to q, k and v");
     v("out_bias", out_bias, "bias on the output projection");
     v("rope_fraction", rope_fraction, "part of a head's channels that carry rotary positions; 0: none", between(0, 1));
-    v("rope_base", rope_base, "base of the rotary frequencies", above(0));
+    v("rope_base", rope_base, "base of the rotary frequencies", positive_number());
     v("qk_norm", qk_norm, "RMSNorm over each head of q and of k");
-    v("qk_norm_eps", qk_norm_eps, "of that RMSNorm", at_least(0));
+    v("qk_norm_eps", qk_norm_eps, "of that RMSNorm", number_from_zero());
     v("dropout", dropout, "on the attention probabilities while training", between(0, 0.999));
     v("additive_mask", additive_mask, "add -10000 to hidden scores (zoology) instead of leaving them out");
   }

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+
+// The largest sizes that options, flags and what is derived from them may have. A product of a number of rows, of
+// tokens and of channels does not fit int64: what a recipe's sizes take together is judged by train/recipe_size.h.
+namespace rebased {
+
+inline constexpr int64_t kMostChannels = int64_t{1} << 20;  // and features, heads, and these together
+inline constexpr int64_t kMostLayers = int64_t{1} << 16;
+inline constexpr int64_t kMostTokens = (int64_t{1} << 31) - 1;  // of a row; taps and windows too
+inline constexpr int64_t kMostIds = (int64_t{1} << 31) - 1;     // ids are int32
+inline constexpr int64_t kMostRows = (int64_t{1} << 31) - 1;    // of a batch or a data set
+inline constexpr int64_t kMostSteps = 1'000'000'000'000;
+inline constexpr int64_t kMostCheckpoints = 1'000'000;
+inline constexpr int64_t kMostRounds = 1'000'000;  // of timing
+
+// Numbers that float32 holds: what is smaller would become 0 there.
+inline constexpr double kLeastNumber = 1e-30;
+inline constexpr double kMostNumber = 1e30;
+
+}  // namespace rebased
