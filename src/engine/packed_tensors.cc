@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/finite.h"
 
 namespace rebased {
 namespace {
@@ -80,6 +81,16 @@ MappedMatrix mapped_matrix(Packing packing, const std::string& name, const Shape
   }
   mapped.owner = std::make_shared<decltype(owners)>(std::move(owners));
   return mapped;
+}
+
+bool all_finite(const kernels::PackedMatrix& matrix) {
+  const bool bf16 = matrix.packing == Packing::kBF16;
+  const void* data = bf16 ? matrix.data : matrix.scales;
+  const int64_t bytes =
+      (bf16 ? kernels::packed_data_bytes : kernels::packed_scale_bytes)(matrix.packing, matrix.O, matrix.I);
+  const auto n = static_cast<size_t>(bytes);
+  if (matrix.packing == Packing::kI8) return all_finite({static_cast<const float*>(data), n / sizeof(float)});
+  return all_finite_bf16({static_cast<const uint16_t*>(data), n / sizeof(uint16_t)});
 }
 
 }  // namespace rebased

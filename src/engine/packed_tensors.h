@@ -36,4 +36,7 @@ struct MappedMatrix {
 MappedMatrix mapped_matrix(kernels::Packing packing, const std::string& name, const Shape& shape,
                            const TensorMap& tensors);
 
+// Whether its weights are: those of kBF16 themselves, else the scales, which all others are multiples of.
+bool all_finite(const kernels::PackedMatrix& matrix);
+
 }  // namespace rebased

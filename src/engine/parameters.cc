@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "engine/engine.h"
 #include "engine/packed_tensors.h"
 #include "io/file.h"
@@ -170,19 +171,42 @@ std::vector<std::string> mismatches(const std::vector<Expected>& expected, const
   return problems;
 }
 
+void require_finite(bool finite, const std::string& name, std::string_view file) {
+  if (!finite) throw FormatError("{}: {}: expected finite numbers, found infinity or NaN", file, name);
+}
+
+// A matrix of a mapped file that the engine may pack: each row is checked while it is in the cache, then let go.
+Value matrix_of(Engine& engine, const Value& whole, const TensorView& tensor, const std::string& name,
+                std::string_view file) {
+  const int64_t O = tensor.shape[0], I = tensor.shape[1];
+  auto check = [&](int64_t begin, int64_t end) {
+    const auto* data = reinterpret_cast<const float*>(tensor.data.data());
+    require_finite(all_finite({data + begin * I, static_cast<size_t>((end - begin) * I)}), name, file);
+  };
+  int64_t packed_rows = 0;
+  Value held = engine.matrix(whole, [&](int64_t begin, int64_t end) {
+    check(begin, end);
+    const size_t row = static_cast<size_t>(I) * sizeof(float);
+    release_pages(tensor.data.subspan(static_cast<size_t>(begin) * row, static_cast<size_t>(end - begin) * row));
+    packed_rows = end;
+  });
+  check(packed_rows, O);
+  return held;
+}
+
 // A tensor of a mapped file; what was copied or packed does not stay in memory twice.
-Value value_of(Engine& engine, const TensorView& tensor, bool matrix) {
+Value value_of(Engine& engine, const TensorView& tensor, const ParamSpec& spec, std::string_view file) {
   if (tensor.dtype == DType::kF32 && starts_at_multiple(tensor, alignof(float))) {
-    const Value whole = engine.borrow(reinterpret_cast<const float*>(tensor.data.data()), tensor.shape, tensor.owner);
-    if (!matrix) return whole;
-    const size_t row = static_cast<size_t>(tensor.shape[1]) * sizeof(float);
-    return engine.matrix(whole, [&](int64_t begin, int64_t end) {
-      release_pages(tensor.data.subspan(static_cast<size_t>(begin) * row, static_cast<size_t>(end - begin) * row));
-    });
+    const auto* data = reinterpret_cast<const float*>(tensor.data.data());
+    const Value whole = engine.borrow(data, tensor.shape, tensor.owner);
+    if (spec.matrix) return matrix_of(engine, whole, tensor, spec.name, file);
+    require_finite(all_finite({data, static_cast<size_t>(tensor.shape.numel())}), spec.name, file);
+    return whole;
   }
+  require_finite(all_finite(read_f32(tensor)), spec.name, file);
   const Value copy = engine.from_host(tensor.data.data(), tensor.dtype, tensor.shape, engine.compute_dtype());
   release_pages(tensor.data);
-  return matrix ? engine.matrix(copy) : copy;
+  return spec.matrix ? engine.matrix(copy) : copy;
 }
 
 }  // namespace
@@ -197,9 +221,10 @@ void ParameterStore::load(Engine& engine, const TensorSource& source, std::strin
     const ParamSpec& spec = param.spec;
     if (packing && spec.matrix) {
       const MappedMatrix mapped = mapped_matrix(*packing, spec.name, spec.shape, tensors);
+      require_finite(all_finite(mapped.matrix), spec.name, file);
       param.value = engine.borrow_packed(mapped.matrix, mapped.owner);
     } else {
-      param.value = value_of(engine, tensors.find(spec.name)->second, spec.matrix);
+      param.value = value_of(engine, tensors.find(spec.name)->second, spec, file);
     }
   }
 }

@@ -18,6 +18,15 @@ std::unique_ptr<Tokenizer> read_tokenizer(const std::string& file) {
   return tokenizer_from_json(parse_json(read_file(file), file), file);
 }
 
+// Loading refuses what is not finite in the file; the largest float32 numbers still round to infinity in bfloat16.
+void check_packed(const LanguageModel& model, const std::string& path) {
+  for (const Param& param : model.parameters().params()) {
+    const kernels::PackedMatrix* matrix = packed(param.value);
+    if (matrix == nullptr || all_finite(*matrix)) continue;
+    throw FormatError("{}: {}: its numbers are too large for {}", path, param.spec.name, packing_name(matrix->packing));
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<LoadedModel> LoadedModel::open(const std::string& path, const std::optional<std::string>& weights) {
@@ -30,6 +39,7 @@ std::unique_ptr<LoadedModel> LoadedModel::open(const std::string& path, const st
   auto engine = std::make_unique<CpuEngine>(packing);
   auto model = std::make_unique<LanguageModel>(model_config_of(folder));
   model->parameters().load(*engine, folder.tensors, path);
+  check_packed(*model, path);
   return std::make_unique<LoadedModel>(path, std::move(engine), std::move(model),
                                        read_tokenizer(path + "/tokenizer.json"));
 }

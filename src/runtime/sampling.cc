@@ -12,7 +12,7 @@ int32_t greedy_token(std::span<const float> logits) {
   for (size_t id = 0; id < logits.size(); ++id) {
     if (std::isnan(logits[id]) || logits[id] == INFINITY) {
       throw Error(fmt::format("the logit of token {} is {}: the model's weights are damaged or its numbers overflowed",
-                              id, logits[id]));
+                              id, std::abs(logits[id])));
     }
     if (logits[id] > logits[best]) best = id;
   }

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <deque>
 #include <filesystem>
 #include <functional>
+#include <tuple>
 
 #include "base/error.h"
 #include "engine/cpu/cpu_value.h"
@@ -175,6 +177,54 @@ TEST_F(Convert, NeverReplacesACheckpoint) {
     EXPECT_EQ(read_file(packed_ + "/" + file), "of a run");
     EXPECT_EQ(read_file(packed_ + "/model.safetensors"), before);
     std::filesystem::remove_all(packed_);
+  }
+}
+
+TEST_F(Convert, RefusesNumbersThatAreNotFiniteAndNamesTheTensor) {
+  const auto model = tiny_model(engine_);
+  const Shape shape({257, 16});
+  for (const float strange : {NAN, INFINITY, -INFINITY}) {
+    std::vector<float> head(257 * 16, 1.0f);
+    head[200 * 16 + 3] = strange;
+    model->parameters().at("lm_head.weight").value = engine_.from_host(head.data(), DType::kF32, shape, DType::kF32);
+    save_model(*model, engine_, whole_);
+    const std::string says = whole_ + ": lm_head.weight: expected finite numbers, found infinity or NaN";
+    for (const char* type : kTypes) {
+      EXPECT_EQ(refusal([&] { convert_model(whole_, type, packed_); }), says);
+      EXPECT_EQ(refusal([&] { LoadedModel::open(whole_, type); }), says);
+    }
+    EXPECT_EQ(refusal([&] { LoadedModel::open(whole_); }), says);
+  }
+  EXPECT_THAT(entries(), testing::ElementsAre("whole"));
+}
+
+TEST_F(Convert, RefusesNumbersThatBfloat16RoundsToInfinity) {
+  const auto model = tiny_model(engine_);
+  model->parameters().at("lm_head.weight").value = engine_.full(Shape({257, 16}), DType::kF32, 3.4e38);
+  save_model(*model, engine_, whole_);
+  EXPECT_EQ(refusal([&] { convert_model(whole_, "bf16", packed_); }),
+            whole_ + ": lm_head.weight: its numbers are too large for bf16");
+  for (const char* type : {"int8", "int4"})
+    EXPECT_EQ(refusal([&] { convert_model(whole_, type, packed_); }), "") << type;
+}
+
+// Packed elsewhere, or damaged since.
+TEST_F(Convert, RefusesPackedNumbersThatAreNotFinite) {
+  const uint16_t bf16 = 0xff80;
+  const float f32 = NAN;
+  for (const auto& [type, part, data] : {std::tuple<const char*, const char*, const void*>("bf16", "", &bf16),
+                                         {"int8", ".scales", &f32},
+                                         {"int4", ".scales", &bf16}}) {
+    convert_model(whole_, type, packed_);
+    std::string bytes;
+    EXPECT_EQ(message_after([&, part = part, data = data](auto& all, auto&) {
+                TensorToWrite& one = tensor(all, std::string("lm_head.weight") + part);
+                const auto size = static_cast<size_t>(dtype_size(one.dtype));
+                bytes.assign(static_cast<const char*>(one.data), static_cast<size_t>(one.shape.numel()) * size);
+                std::memcpy(bytes.data() + 20 * size, data, size);
+                one.data = bytes.data();
+              }),
+              changed_ + ": lm_head.weight: expected finite numbers, found infinity or NaN");
   }
 }
 
