@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "engine/engine.h"
+#include "eval/losses.h"
 #include "nn/token_limit.h"
 
 namespace rebased {
@@ -27,6 +28,7 @@ void score_windows(LanguageModel& model, Engine& engine, const ByteText& text, s
   }
   const Value tokens = engine.from_host(inputs.data(), DType::kI32, Shape({B, T}), DType::kI64);
   const ModelLoss loss = model.loss(tokens, labels, Context{}, &state);
+  require_finite(loss.nll, text.name());
   for (const float nll : loss.nll) score.nll += nll;
   score.predicted += B * T;
 }

@@ -31,7 +31,7 @@ void check_perplexity(const LanguageModel& model, const ByteText& text, const Pe
 
 // How well `model`, whose parameters lie on `engine`, predicts a text: every id but the first exactly once, in
 // sequential windows. Works on any engine; where the engine records gradients, the caller switches that off. Throws as
-// check_perplexity does.
+// check_perplexity does, and NotFiniteError when a loss is infinite or NaN.
 PerplexityScore evaluate_perplexity(LanguageModel& model, Engine& engine, const ByteText& text,
                                     const PerplexityOptions& options = {});
 

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "engine/engine.h"
+#include "eval/losses.h"
 #include "nn/token_limit.h"
 
 namespace rebased {
@@ -42,6 +43,7 @@ void score_rows(LanguageModel& model, Engine& engine, const TaskData& data, int6
 
   const Value tokens = engine.from_host(inputs.data(), DType::kI32, Shape({B, T}), DType::kI64);
   const ModelLoss loss = model.loss(tokens, labels, Context{});
+  require_finite(loss.nll, "the task");
   std::vector<int64_t> distances;  // of the row that the loop is in
   int64_t row = -1;
   for (size_t i = 0; i < loss.positions.size(); ++i) {

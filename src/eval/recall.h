@@ -46,7 +46,8 @@ struct RecallEvalOptions {
 void check_recall(const LanguageModel& model, const TaskData& data, const RecallEvalOptions& options = {});
 
 // Accuracy of `model`, whose parameters lie on `engine`, on every labelled position of `data`. Works on any engine;
-// where the engine records gradients, the caller switches that off. Throws as check_recall does.
+// where the engine records gradients, the caller switches that off. Throws as check_recall does, and
+// NotFiniteError when a loss is infinite or NaN.
 RecallScore evaluate_recall(LanguageModel& model, Engine& engine, const TaskData& data,
                             const RecallEvalOptions& options = {});
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "config/document.h"
 #include "engine/engine.h"
 #include "engine/packed_tensors.h"
@@ -47,7 +48,11 @@ Value read_value(Engine& engine, const TensorView& from, const Shape& shape, con
   if (from.shape != shape) {
     throw FormatError("{}: {}: expected {}, found {}", file, name, shape.str(), from.shape.str());
   }
-  return engine.from_host(read_f32(from).data(), DType::kF32, shape, engine.compute_dtype());
+  const std::vector<float> numbers = read_f32(from);
+  if (!all_finite(numbers)) {
+    throw FormatError("{}: {}: expected finite numbers, found infinity or NaN", file, name);
+  }
+  return engine.from_host(numbers.data(), DType::kF32, shape, engine.compute_dtype());
 }
 
 }  // namespace

@@ -6,8 +6,10 @@
 #include <exception>
 #include <fstream>
 #include <numeric>
+#include <span>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "base/log.h"
 #include "base/threads.h"
 #include "engine/tape/tape_engine.h"
@@ -29,8 +31,8 @@ std::vector<float> host_copy(const Value& x) {
 }
 
 bool is_finite(const Value& x) {
-  const std::vector<float> numbers = host_copy(x);
-  return std::all_of(numbers.begin(), numbers.end(), [](float number) { return std::isfinite(number); });
+  const std::span<const float> numbers = x.engine().host_view(x);
+  return numbers.empty() ? all_finite(host_copy(x)) : all_finite(numbers);
 }
 
 std::unique_ptr<LanguageModel> build_model(const Recipe& recipe, Engine& engine) {
@@ -67,9 +69,7 @@ Trainer::Trainer(const Recipe& recipe, std::unique_ptr<Engine> engine, std::opti
       engine_(std::move(engine)),
       data_(open_training_data(recipe)),
       model_(build_model(recipe, *engine_)),
-      optimizer_(model_->parameters(), *engine_, recipe.optimizer) {
-  state_.best = data_->has_accuracy() ? 0 : 1e30;
-}
+      optimizer_(model_->parameters(), *engine_, recipe.optimizer) {}
 
 int64_t Trainer::total_steps() const {
   return recipe_.train.steps > 0 ? recipe_.train.steps : recipe_.train.epochs * data_->steps_per_epoch();
@@ -143,15 +143,23 @@ double Trainer::accumulate(const Batch& batch, int64_t step) {
   return loss;
 }
 
-double Trainer::train_step(int64_t step) {
+Trainer::Step Trainer::step(int64_t step, bool with_norm) {
   optimizer_.zero_grad();
   const double loss = accumulate(data_->batch(step), step);
-  const bool logged = (step + 1) % recipe_.train.log_every == 0;
-  const bool needs_norm = logged || recipe_.optimizer.clip > 0 || !std::isfinite(loss);
+  const bool needs_norm = with_norm || recipe_.optimizer.clip > 0 || !std::isfinite(loss);
   const double norm = needs_norm ? optimizer_.grad_norm() : 0;
-  if (!std::isfinite(loss) || !std::isfinite(norm)) stop_for_non_finite(step, loss, norm);
+  if (!std::isfinite(loss) || !std::isfinite(norm)) {  // NaN is said without its sign
+    stop_for_not_finite(step, fmt::format("step {}: the loss is {} and the gradient norm {}", step + 1, std::abs(loss),
+                                          std::abs(norm)));
+  }
   optimizer_.step(lr_of(step), clip_scale(norm));
   model_->after_step();
+  return {loss, norm};
+}
+
+double Trainer::train_step(int64_t step) {
+  const bool logged = (step + 1) % recipe_.train.log_every == 0;
+  const auto [loss, norm] = this->step(step, logged);
   if (logged) log_step(step + 1, loss, norm);
   if (recipe_.train.stats_every > 0 && (step + 1) % recipe_.train.stats_every == 0) log_statistics(step + 1);
   return loss;
@@ -181,13 +189,21 @@ void Trainer::log_statistics(int64_t step) {
   metrics_->write(step, epoch_of(step), values);
 }
 
+Evaluation Trainer::evaluation() {
+  try {
+    return data_->evaluate(*model_, *engine_);
+  } catch (const NotFiniteError& error) {
+    stop_for_not_finite(state_.step, fmt::format("evaluation after step {}: {}", state_.step, error.what()));
+  }
+}
+
 bool Trainer::evaluate(Progress& progress) {
   const RecordingOff off(engine_->autograd());
-  const Evaluation found = data_->evaluate(*model_, *engine_);
+  const Evaluation found = evaluation();
   const bool accuracy = data_->has_accuracy();
   state_.last = accuracy ? found.accuracy : found.bits_per_byte;
   const bool better = accuracy ? state_.last > state_.best : state_.last < state_.best;
-  if (better) {
+  if (better || state_.best_step == 0) {
     state_.best = state_.last;
     state_.best_step = state_.step;
   }
@@ -209,6 +225,7 @@ void Trainer::say(Progress& progress, const std::string& line) const {
 
 void Trainer::checkpoint() {
   if (checkpointed_ == state_.step) return;
+  require_finite(state_.step);
   std::filesystem::create_directories(folder_->checkpoints());
   save_checkpoint(folder_->checkpoint(state_.step), *model_, optimizer_, state_, recipe_.data.is_text());
   checkpointed_ = state_.step;
@@ -241,22 +258,36 @@ TrainEnd Trainer::run(Progress& progress) {
   return TrainEnd::kFinished;
 }
 
-void Trainer::stop_for_non_finite(int64_t step, double loss, double norm) {
-  std::string culprit = "none of the parameters or gradients";
-  for (const AdamW::Slot& slot : optimizer_.slots()) {
-    if (!is_finite(slot.param->value)) {
-      culprit = "parameter " + slot.param->spec.name;
-      break;
-    }
-    if (const Value gradient = optimizer_.gradient(slot); gradient && !is_finite(gradient)) {
-      culprit = "the gradient of " + slot.param->spec.name;
-      break;
-    }
+std::string Trainer::first_not_finite() {
+  for (const Param& param : model_->parameters().params()) {
+    if (!is_finite(param.value)) return "parameter " + param.spec.name;
   }
-  const auto entries = folder_->list_checkpoints();
-  throw Error(
-      fmt::format("step {}: the loss is {} and the gradient norm {}; first not finite: {}; last good checkpoint: {}",
-                  step + 1, loss, norm, culprit, entries.empty() ? "none" : entries.front().path.string()));
+  for (const AdamW::Slot& slot : optimizer_.slots()) {
+    const std::string& name = slot.param->spec.name;
+    if (const Value gradient = optimizer_.gradient(slot); gradient && !is_finite(gradient)) {
+      return "the gradient of " + name;
+    }
+    if (!is_finite(slot.m) || !is_finite(slot.v)) return "a moment of " + name;
+  }
+  return "";
+}
+
+void Trainer::require_finite(int64_t updates) {
+  if (first_not_finite().empty()) return;
+  stop_for_not_finite(updates, fmt::format("step {}: the update left numbers that are not finite", updates));
+}
+
+// Weights after so many updates have failed: a checkpoint of theirs is not a good one.
+void Trainer::stop_for_not_finite(int64_t updates, const std::string& what) {
+  const std::string culprit = first_not_finite();
+  std::string message =
+      fmt::format("{}; first not finite: {}", what, culprit.empty() ? "no parameter, gradient or moment" : culprit);
+  if (folder_) {
+    const auto entries = folder_->list_checkpoints();
+    const auto good = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.step < updates; });
+    message += "; last good checkpoint: " + (good == entries.end() ? "none" : good->path.string());
+  }
+  throw NotFiniteError(message);
 }
 
 }  // namespace rebased

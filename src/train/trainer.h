@@ -36,6 +36,7 @@ class Trainer {
   // Continues from the newest complete checkpoint; returns its step, 0 when there is none. One that cannot be read is
   // passed over with a warning; when none can, throws what the newest one said.
   int64_t resume();
+  // Throws NotFiniteError when a loss, a gradient, a score or what a checkpoint would hold is not finite.
   TrainEnd run(Progress& progress);
 
   // A line for people: above the progress bar and into the run's log.txt.
@@ -47,10 +48,18 @@ class Trainer {
   const TrainerState& state() const { return state_; }
   int64_t total_steps() const;
 
-  // Forward and backward of one batch without an update; returns the loss. For validation and benchmarks.
+  // Forward and backward of one batch without an update; returns the loss.
   double accumulate(const Batch& batch, int64_t step);
-  void update(double lr, double grad_scale) { optimizer_.step(lr, grad_scale); }
-  void zero_grad() { optimizer_.zero_grad(); }
+
+  // One step of the optimiser, nothing recorded. The norm is 0 where neither the recipe nor `with_norm` asks for it.
+  // Throws NotFiniteError, before anything is updated, when loss or norm are not finite.
+  struct Step {
+    double loss, grad_norm;
+  };
+  Step step(int64_t step, bool with_norm = false);
+
+  // Throws NotFiniteError naming a parameter or moment that `updates` of them left infinite or NaN.
+  void require_finite(int64_t updates);
 
  private:
   double train_step(int64_t step);
@@ -62,7 +71,9 @@ class Trainer {
   void log_statistics(int64_t step);
   void checkpoint();
   void open_records();
-  [[noreturn]] void stop_for_non_finite(int64_t step, double loss, double norm);
+  Evaluation evaluation();
+  std::string first_not_finite();
+  [[noreturn]] void stop_for_not_finite(int64_t updates, const std::string& what);
   double epoch_of(int64_t step) const;
 
   Recipe recipe_;

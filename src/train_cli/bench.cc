@@ -27,16 +27,14 @@ int bench(const BenchFlags& flags, MakeEngine make_engine) {
   Trainer trainer(recipe, make_engine(recipe), std::nullopt, stop);
   int64_t step = 0, forward = 0;  // forward: operations of a step's products with weights
   auto train = [&] {
-    trainer.zero_grad();
     const int64_t before = product_operations();
-    trainer.accumulate(trainer.data().batch(step), step);
+    trainer.step(step++);
     forward = product_operations() - before;
-    trainer.update(recipe.optimizer.lr, 1);
-    ++step;
   };
   const TimesBesideProducts times =
       time_beside_products(train, product_probe(precision_of(recipe) == Precision::kBF16),
                            {.rounds = static_cast<int>(flags.rounds), .scaling = flags.scaling});
+  trainer.require_finite(step);
   const Batch batch = trainer.data().batch(0);
   const double seconds = times.work.median, rate = GemmProbe::operations() / times.gemm.median;
   const double operations = 3.0 * static_cast<double>(forward);  // the gradient takes two products for each

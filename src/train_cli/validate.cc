@@ -25,18 +25,15 @@ struct StepTimes {
   double loss = 0;    // of the last step
 };
 
-// Whole training steps, batch and update included, after one that warms up.
-StepTimes time_steps(Trainer& trainer, const Recipe& recipe, int64_t steps) {
+// Whole training steps, batch and update included, after one that warms up. Throws NotFiniteError when they diverge.
+StepTimes time_steps(Trainer& trainer, int64_t steps) {
   StepTimes result;
   std::vector<double> times;
   for (int64_t i = 0; i <= steps; ++i) {
-    const double seconds = seconds_of([&] {
-      trainer.zero_grad();
-      result.loss = trainer.accumulate(trainer.data().batch(i), i);
-      trainer.update(recipe.optimizer.lr, 1);
-    });
+    const double seconds = seconds_of([&] { result.loss = trainer.step(i).loss; });
     if (i > 0) times.push_back(seconds);
   }
+  trainer.require_finite(steps + 1);
   std::sort(times.begin(), times.end());
   result.median = times[times.size() / 2];
   result.spread = (times.back() - times.front()) / result.median;
@@ -59,7 +56,7 @@ int validate(const ValidateFlags& flags, MakeEngine make_engine) {
   const Recipe recipe = load_recipe(flags.path, flags.set);
   const std::atomic<bool> stop{false};
   Trainer trainer(recipe, make_engine(recipe), std::nullopt, stop);
-  const StepTimes times = time_steps(trainer, recipe, flags.steps);
+  const StepTimes times = time_steps(trainer, flags.steps);
   if (!flags.json) {
     print_for_people(flags, recipe, trainer, times);
     return 0;

@@ -102,7 +102,11 @@ TEST_F(Generate, DamagedWeightsAreAnErrorAndNotText) {
   const auto model = tiny_model(engine);
   model->parameters().at("ln_f.bias").value = engine.full(Shape({16}), DType::kF32, std::nan(""));
   save_model(*model, engine, folder_ / "model");
-  expect_refused("generate model -p a --no-echo", 1, "the logit of token 0 is nan");
+  expect_refused("generate model -p a --no-echo", 1,
+                 "model: ln_f.bias: expected finite numbers, found infinity or NaN");
+  model->parameters().at("ln_f.bias").value = engine.full(Shape({16}), DType::kF32, 3e38);  // overflows in the head
+  save_model(*model, engine, folder_ / "model");
+  expect_refused("generate model -p a --no-echo", 1, "the logit of token ");
 }
 
 class Eval : public CommandTest {};
@@ -195,6 +199,24 @@ TEST_F(Eval, PerplexityFlagsTakeEffect) {
   expect_refused("eval ppl model missing.txt", 1, "missing.txt");
   make_model(-1, 0, "ids_only", false);
   expect_refused("eval ppl ids_only text.txt", 2, "no tokenizer.json");
+}
+
+TEST_F(Eval, AScoreThatIsNotFiniteIsAnError) {
+  make_model();
+  CpuEngine engine;
+  const auto model = tiny_model(engine);
+  model->parameters().at("ln_f.bias").value = engine.full(Shape({16}), DType::kF32, 3e38);
+  save_model(*model, engine, folder_ / "model");
+  write("text.txt", "To be, or not to be, that is the question.");
+  for (const std::string flags : {"", " --json", " --weights int8"}) {
+    for (const auto& [verb, says] : {std::pair("ppl model text.txt", "\nrebased: text.txt: a loss is "),
+                                     std::pair("mqar model --tasks L=16,K=2", "\nrebased: the task: a loss is ")}) {
+      const CommandResult result = rebased("eval " + std::string(verb) + flags);
+      EXPECT_EQ(result.status, 1);
+      EXPECT_EQ(result.out, "");
+      EXPECT_THAT(result.err, HasSubstr(says));  // below the progress
+    }
+  }
 }
 
 class Bench : public CommandTest {};

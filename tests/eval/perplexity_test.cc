@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "runtime/tiny_model.h"
 
 namespace rebased {
@@ -78,6 +79,12 @@ TEST_F(PerplexityTest, ReportsProgress) {
       *model_, engine_, text(letters(10)),
       {.window = 4, .batch = 2, .progress = [&](int64_t done, int64_t total) { seen.emplace_back(done, total); }});
   EXPECT_THAT(seen, testing::ElementsAre(testing::Pair(8, 9), testing::Pair(9, 9)));
+}
+
+TEST_F(PerplexityTest, RefusesLossesThatAreNotFinite) {
+  model_->parameters().at("ln_f.bias").value = engine_.full(Shape({16}), DType::kF32, 3e38);
+  EXPECT_THAT([&] { evaluate_perplexity(*model_, engine_, text("abc")); },
+              testing::ThrowsMessage<NotFiniteError>(testing::HasSubstr("text: a loss is ")));
 }
 
 TEST_F(PerplexityTest, RefusesWhatTheModelCannotTake) {

@@ -7,8 +7,10 @@
 #include <atomic>
 #include <cmath>
 #include <filesystem>
+#include <map>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "base/rng.h"
 #include "base/threads.h"
 #include "config/document.h"
@@ -184,6 +186,67 @@ TEST_F(TrainerTest, NonFiniteLossNamesStepTensorAndCheckpoint) {
   Recipe r = recipe({"optimizer.lr=1e30", "train.checkpoint_every=1", "train.eval_every=1"});
   EXPECT_THAT([&] { train(r, "nan"); }, ThrowsMessage<Error>(AllOf(HasSubstr("step "), HasSubstr("first not finite: "),
                                                                    HasSubstr("last good checkpoint: "))));
+}
+
+// The learning rate, divided by 1 - beta1, is infinite in float32: the first update spoils every weight.
+TEST_F(TrainerTest, WeightsThatAreNotFiniteAreNeverSaved) {
+  const auto refused = [&](const std::vector<std::string>& assignments, const std::string& says) {
+    std::vector<std::string> all = assignments;
+    all.insert(all.begin(), "optimizer.lr=1e38");
+    EXPECT_THAT([&] { train(recipe(all), "nan"); },
+                ThrowsMessage<NotFiniteError>(AllOf(HasSubstr(says), HasSubstr("first not finite: parameter "),
+                                                    HasSubstr("last good checkpoint: none"))));
+    EXPECT_FALSE(fs::exists(root_ / "nan" / "model"));
+    EXPECT_TRUE(RunFolder::open(root_ / "nan").list_checkpoints().empty());
+    fs::remove_all(root_ / "nan");
+  };
+  refused({"train.checkpoint_every=1"}, "step 1: the update left numbers that are not finite");
+  refused({"train.eval_every=1"}, "evaluation after step 1: the task: a loss is ");
+  refused({"train.steps=1"}, "evaluation after step 1: ");
+  refused({}, "step 2: the loss is ");
+  stop_ = true;
+  refused({}, "step 1: the update left");
+}
+
+// Weights of 1e30 are finite, and nothing can be computed with them: what was saved of them is not good.
+TEST_F(TrainerTest, ACheckpointThatGivesNoFiniteLossIsNotCalledGood) {
+  const Recipe r = recipe({"optimizer.lr=1e30", "train.checkpoint_every=1"});
+  EXPECT_THAT([&] { train(r, "nan"); },
+              ThrowsMessage<NotFiniteError>(AllOf(HasSubstr("step 2: "), HasSubstr("last good checkpoint: none"))));
+}
+
+TEST_F(TrainerTest, RefusesToGoOnFromNumbersThatAreNotFinite) {
+  stop_ = true;
+  train(recipe(), "run");
+  const fs::path checkpoint = root_ / "run" / "checkpoints" / "step-000001";
+  for (const auto& [file, tensor] : {std::pair("model.safetensors", "ln_f.weight"),
+                                     std::pair("optimizer.safetensors", "v.embeddings.word_embeddings.weight")}) {
+    const std::string path = (checkpoint / file).string(), before = read_file(path);
+    std::map<std::string, std::vector<float>> data;
+    std::vector<TensorToWrite> tensors;
+    const SafetensorsFile whole = SafetensorsFile::open(path);
+    for (const auto& [name, view] : whole.tensors()) {
+      data[name] = read_f32(view);
+      if (name == tensor) data[name].back() = -INFINITY;
+      tensors.push_back({name, DType::kF32, view.shape, data[name].data()});
+    }
+    write_safetensors(path, tensors, {{"format", "pt"}});
+    EXPECT_THAT([&] { train(recipe(), "run", true); },
+                ThrowsMessage<FormatError>(AllOf(HasSubstr(checkpoint.string()), HasSubstr(tensor),
+                                                 HasSubstr("expected finite numbers, found infinity or NaN"))));
+    write_file_atomic(path, before);
+  }
+  EXPECT_NO_THROW(train(recipe(), "run", true));
+}
+
+// Whatever the first score is, it is the best so far.
+TEST_F(TrainerTest, TheFirstEvaluationIsTheBestSoFar) {
+  const Recipe r = recipe({"train.steps=1", "train.stop_accuracy=1"});
+  train(r, "one");
+  Trainer trainer(r, make_tape_engine(r), RunFolder::open(root_ / "one"), stop_);
+  trainer.resume();
+  EXPECT_EQ(trainer.state().best_step, 1);
+  EXPECT_EQ(trainer.state().best, trainer.state().last);
 }
 
 TEST_F(TrainerTest, ClippingBoundsTheUpdate) {
