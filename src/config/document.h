@@ -22,6 +22,9 @@ Json parse_json(std::string_view text, std::string_view file);
 // above 2^63 - 1, a number that is not finite, a string that is not UTF-8, or a document that is not a table.
 std::string to_toml(const Json& document);
 
+// One value on one line, as --set reads it. Throws as to_toml does.
+std::string to_toml_value(const Json& value);
+
 // Carries out `--set a.b=c`. The value is read as TOML ("4", "[1, 2]", "true", "'text'"); any other word is a string.
 // Missing tables are created; list elements are numbers ("layers.0.width"). Throws ConfigError when the path leads
 // through a value that is neither table nor list, or beside the elements of a list.

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <string>
 
@@ -52,15 +53,6 @@ class TomlWriter {
     }
   }
 
-  std::string take() { return std::move(out_); }
-
- private:
-  void write_section(const std::string& header, const Json& table, const std::string& name) {
-    if (!out_.empty()) out_ += "\n";
-    out_ += header + "\n";
-    write_table(table, name + ".");
-  }
-
   void write_inline(const Json& value, const std::string& path) {
     if (value.is_object()) {
       write_inline_table(value, path);
@@ -72,6 +64,15 @@ class TomlWriter {
       check_number(value, path);
       out_ += value.dump();
     }
+  }
+
+  std::string take() { return std::move(out_); }
+
+ private:
+  void write_section(const std::string& header, const Json& table, const std::string& name) {
+    if (!out_.empty()) out_ += "\n";
+    out_ += header + "\n";
+    write_table(table, name + ".");
   }
 
   void write_list(const Json& list, const std::string& path) {
@@ -108,17 +109,26 @@ class TomlWriter {
   std::string out_;
 };
 
-}  // namespace
-
-std::string to_toml(const Json& document) {
-  if (!document.is_object()) throw ConfigError("only a table can be written as TOML, found {}", document.type_name());
+std::string written(const std::function<void(TomlWriter&)>& write) {
   TomlWriter writer;
   try {
-    writer.write_table(document, "");
+    write(writer);
   } catch (const Json::type_error&) {
     throw ConfigError("TOML holds UTF-8 text only, and a string of the document is not");
   }
   return writer.take();
+}
+
+}  // namespace
+
+std::string to_toml(const Json& document) {
+  if (!document.is_object()) throw ConfigError("only a table can be written as TOML, found {}", document.type_name());
+  return written([&](TomlWriter& writer) { writer.write_table(document, ""); });
+}
+
+std::string to_toml_value(const Json& value) {
+  if (value.is_null()) throw ConfigError("TOML cannot hold a null");
+  return written([&](TomlWriter& writer) { writer.write_inline(value, "value"); });
 }
 
 }  // namespace rebased

@@ -88,6 +88,17 @@ RunFolder::RunFolder(fs::path root) : root_(std::move(root)) {
   lock_ = std::make_shared<const FileLock>(std::move(*lock));
 }
 
+void check_run_name(std::string_view name) {
+  constexpr size_t kLongest = 240;  // bytes, of the 255 that file systems take: a number may follow
+  if (name.empty() || name == "." || name == ".." || name.find_first_of(std::string_view("/\0", 2)) != name.npos) {
+    throw ConfigError("a run's name is a plain file name, found \"{}\"", name);
+  }
+  if (name.size() > kLongest) {
+    throw ConfigError("a run's name has at most {} bytes, found {}: \"{}...\"", kLongest, name.size(),
+                      name.substr(0, 40));
+  }
+}
+
 void RunFolder::check_free(const fs::path& root) {
   with_io_errors([&] {
     if (is_begun(root)) {
@@ -117,9 +128,7 @@ RunFolder RunFolder::create(const fs::path& root) {
 }
 
 RunFolder RunFolder::create_next(const fs::path& parent, std::string_view name) {
-  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos) {
-    throw ConfigError("a run's name is a plain file name, found \"{}\"", name);
-  }
+  check_run_name(name);
   return with_io_errors([&] {
     fs::create_directories(parent);
     int64_t highest = 0;

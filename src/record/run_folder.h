@@ -16,6 +16,9 @@ struct CheckpointEntry {
   std::filesystem::path path;
 };
 
+// Throws ConfigError unless `name` is a plain file name.
+void check_run_name(std::string_view name);
+
 // What a run leaves behind:
 //   RUN/{recipe.toml, environment.json, data.json, metrics.jsonl, events.out.tfevents.*, log.txt,
 //   checkpoints/step-000123/, model/, report.html, rebased.lock}

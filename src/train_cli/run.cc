@@ -6,6 +6,7 @@
 #include <csignal>
 #include <ctime>
 
+#include "base/error.h"
 #include "base/threads.h"
 #include "config/document.h"
 #include "io/file.h"
@@ -47,13 +48,19 @@ int64_t measured_state_bytes(const Recipe& recipe, Trainer& trainer) {
   return state.bytes();
 }
 
-ReportRun report_of(const Recipe& recipe, const RunFolder& folder, Trainer& trainer, const RunOutcome& outcome,
-                    const std::string& data) {
+// The part that needs nothing but the recipe and this process.
+ReportRun begun_report(const Recipe& recipe) {
   ReportRun run;
   run.name = recipe.name;
   run.command = command_line();
   run.date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::time(nullptr)));
   run.recipe = resolved_text(recipe);
+  return run;
+}
+
+ReportRun report_of(const Recipe& recipe, const RunFolder& folder, Trainer& trainer, const RunOutcome& outcome,
+                    const std::string& data) {
+  ReportRun run = begun_report(recipe);
   run.facts = {{"data", data},
                {"seed", std::to_string(recipe.seed)},
                {"parameters", std::to_string(outcome.parameters)},
@@ -66,6 +73,15 @@ ReportRun report_of(const Recipe& recipe, const RunFolder& folder, Trainer& trai
   return run;
 }
 
+// Whatever made the run fail may have spoiled its records too.
+std::vector<Json> metrics_left(const std::filesystem::path& root) {
+  try {
+    return read_metrics(RunFolder::open(root).metrics());
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 RunOutcome outcome_of(const Recipe& recipe, Trainer& trainer, bool finished) {
   RunOutcome outcome;
   outcome.finished = finished;
@@ -75,9 +91,8 @@ RunOutcome outcome_of(const Recipe& recipe, Trainer& trainer, bool finished) {
   outcome.parameters = trainer.model().parameters().trainable_count();
   outcome.state_bytes = measured_state_bytes(recipe, trainer);
   outcome.seconds = trainer.state().seconds;
-  outcome.examples_per_second =
-      static_cast<double>(outcome.steps) * static_cast<double>(recipe.train.batch_size) /
-      std::max(trainer.state().seconds, 1e-9);
+  outcome.examples_per_second = static_cast<double>(outcome.steps) * static_cast<double>(recipe.train.batch_size) /
+                                std::max(trainer.state().seconds, 1e-9);
   return outcome;
 }
 
@@ -126,6 +141,14 @@ RunOutcome train_run(const Recipe& recipe, Trainer& trainer, const RunFolder& fo
   return outcome;
 }
 
+RunOutcome failed_run(const Recipe& recipe, const std::filesystem::path& root, const std::string& reason) {
+  RunOutcome outcome{.failure = reason, .is_text = recipe.data.is_text(), .report = begun_report(recipe)};
+  outcome.report.facts = {{"failed", reason}, {"seed", std::to_string(recipe.seed)}};
+  outcome.report.environment = collect_environment();
+  outcome.report.metrics = metrics_left(root);
+  return outcome;
+}
+
 Table outcome_table(const std::vector<RunOutcome>& outcomes) {
   const bool text = !outcomes.empty() && outcomes.front().is_text;
   Table table({{"run", Align::kLeft},
@@ -136,9 +159,14 @@ Table outcome_table(const std::vector<RunOutcome>& outcomes) {
                {"examples/s", Align::kRight},
                {"time", Align::kRight}});
   for (const RunOutcome& outcome : outcomes) {
-    table.add_row({outcome.report.name, fmt::format("{:.4f}", outcome.best), std::to_string(outcome.parameters),
-                   std::to_string(outcome.state_bytes), std::to_string(outcome.steps),
-                   fmt::format("{:.0f}", outcome.examples_per_second), fmt::format("{:.0f} s", outcome.seconds)});
+    if (!outcome.failure.empty()) {
+      table.add_row({outcome.report.name, "failed", "–", "–", "–", "–", "–"});
+      continue;
+    }
+    const std::string score = outcome.finished ? fmt::format("{:.4f}", outcome.best) : "stopped";
+    table.add_row({outcome.report.name, score, std::to_string(outcome.parameters), std::to_string(outcome.state_bytes),
+                   std::to_string(outcome.steps), fmt::format("{:.0f}", outcome.examples_per_second),
+                   fmt::format("{:.0f} s", outcome.seconds)});
   }
   return table;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,7 +14,8 @@ namespace rebased {
 
 // What a run came to, for tables and reports.
 struct RunOutcome {
-  bool finished = false;  // false: interrupted, its checkpoint saved
+  bool finished = false;  // false: interrupted, its checkpoint saved, or failed
+  std::string failure;    // why it failed; empty: it did not
   bool is_text = false;
   double best = 0;      // test accuracy or bits per byte
   double baseline = 0;  // bits per byte that text has to beat; 0: none
@@ -34,6 +36,9 @@ std::string resolved_text(const Recipe& recipe);
 
 // Trains in the folder from its newest checkpoint, if it has one, and not at all when the run has finished already.
 RunOutcome train_run(const Recipe& recipe, Trainer& trainer, const RunFolder& folder);
+
+// What there is to say of a run that ended with an error.
+RunOutcome failed_run(const Recipe& recipe, const std::filesystem::path& root, const std::string& reason);
 
 // One row a run: accuracy or bits per byte, parameters, state, speed, time.
 Table outcome_table(const std::vector<RunOutcome>& outcomes);

@@ -149,6 +149,19 @@ TEST(TomlWriting, RefusesWhatTomlCannotSay) {
   refuses(bytes, "UTF-8");
 }
 
+TEST(TomlWriting, AValueOnOneLineIsWhatSetReads) {
+  for (const char* text : {"4", "1e-12", "true", "\"a \\\"b\\\" = [c]\"", "[]", "[1, [2, \"x\"]]", "{}",
+                           "[{ type = \"rebased\", \"odd key\" = { n = 1 } }, { type = \"attention\" }]"}) {
+    Json set = Json::object(), again = Json::object();
+    apply_set(set, std::string("a=") + text);
+    apply_set(again, "a=" + to_toml_value(set["a"]));
+    EXPECT_EQ(again, set) << text;
+    EXPECT_EQ(to_toml_value(set["a"]).find('\n'), std::string::npos);
+  }
+  EXPECT_THROW(to_toml_value(nullptr), ConfigError);
+  EXPECT_THROW(to_toml_value("\xff"), ConfigError);
+}
+
 TEST(JsonText, IsReadInOrderAndErrorsNameTheFile) {
   EXPECT_EQ(parse_json(R"({"z": 1, "a": [{"k": 1}, {"k": null}]})", "config.json").dump(),
             R"({"z":1,"a":[{"k":1},{"k":null}]})");
