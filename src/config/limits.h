@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 // The largest sizes that options, flags and what is derived from them may have. A product of a number of rows, of
 // tokens and of channels does not fit int64: what a recipe's sizes take together is judged by train/recipe_size.h.
@@ -16,8 +15,8 @@ inline constexpr int64_t kMostSteps = 1'000'000'000'000;
 inline constexpr int64_t kMostCheckpoints = 1'000'000;
 inline constexpr int64_t kMostRounds = 1'000'000;  // of timing
 
-// Numbers that float32 holds: what is smaller would become 0 there.
-inline constexpr double kLeastNumber = std::numeric_limits<float>::min();
-inline constexpr double kMostNumber = std::numeric_limits<float>::max();
+// Numbers that float32 holds in full, in round figures: what is smaller may become 0 there, what is larger infinity.
+inline constexpr double kLeastNumber = 1.2e-38;
+inline constexpr double kMostNumber = 3.4e38;
 
 }  // namespace rebased

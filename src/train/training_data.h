@@ -42,7 +42,7 @@ struct DataFile {
   template <class V>
   void visit(V& v) {
     v("path", path, "as it was opened");
-    v("bytes", bytes, "its size");
+    v("bytes", bytes, "its size", any_value<int64_t>());
     v("xxh64", xxh64, "hash of its bytes");
   }
 };

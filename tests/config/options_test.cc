@@ -182,8 +182,8 @@ TEST(Options, RulesHoldForValuesElementsAndOptionals) {
   expect_refused(R"({"num_heads": 0})", "recipe.toml: model.num_heads: expected a number 1 to 64, found 0");
   expect_refused(R"({"num_heads": 9223372036854775807})",
                  "recipe.toml: model.num_heads: expected a number 1 to 64, found 9223372036854775807");
-  expect_refused(R"({"step": 0})", "recipe.toml: model.step: expected a number 1e-30 to 1e+30, found 0");
-  expect_refused(R"({"eps": 1e300})", "recipe.toml: model.eps: expected a number 0 to 1e+30, found 1e+300");
+  expect_refused(R"({"step": 0})", "recipe.toml: model.step: expected a number 1.2e-38 to 3.4e+38, found 0");
+  expect_refused(R"({"eps": 1e300})", "recipe.toml: model.eps: expected a number 0 to 3.4e+38, found 1e+300");
   expect_refused(R"({"sizes": [1, 9]})", "recipe.toml: model.sizes.1: expected a number 1 to 8, found 9");
   expect_refused(R"({"window": 0})", "recipe.toml: model.window: expected a number 1 to 9007199254740992, found 0");
   expect_refused(R"({"window": 9007199254740993})",
@@ -244,8 +244,8 @@ TEST(Options, HelpDescribesEveryOption) {
       lines,
       ElementsAre("num_heads|integer|12|1 to 64", "seed|integer|7|0 to 18446744073709551615",
                   "whole|integer|0|-9223372036854775808 to 9223372036854775807",
-                  "small|integer|3|-2147483648 to 2147483647", "normalize|boolean|true|", "eps|number|1e-12|0 to 1e+30",
-                  "step|number|1.0|1e-30 to 1e+30", "norm|string|\"joint\"|", "sizes|list of integer|[]|1 to 8",
+                  "small|integer|3|-2147483648 to 2147483647", "normalize|boolean|true|", "eps|number|1e-12|0 to 3.4e+38",
+                  "step|number|1.0|1.2e-38 to 3.4e+38", "norm|string|\"joint\"|", "sizes|list of integer|[]|1 to 8",
                   "names|list of string|[\"a\"]|", "flags|list of boolean|[]|",
                   "grid|list of list of number|[]|-1.7976931348623157e+308 to 1.7976931348623157e+308",
                   "window|integer|unset|1 to 9007199254740992", "maybe|table|unset|", "maybe.rate|number|0.5|0 to 1",

@@ -89,7 +89,9 @@ TEST(SlidingWindow, CostsWhatTheRowsNeed) {
   for (const int64_t window : {int64_t{1}, int64_t{3}, int64_t{9}, int64_t{10}, kMostTokens}) {
     const auto [whole, bytes] = run_window(window, 9);
     EXPECT_EQ(bytes, std::min<int64_t>(window - 1, 9) * (2 * 8 * 4 + 8)) << window;
-    if (window >= 9) EXPECT_EQ(whole, all_keys) << window;
+    if (window >= 9) {
+      EXPECT_EQ(whole, all_keys) << window;
+    }
     for (const int64_t piece : {1, 3}) {
       const auto [pieces, bytes_of_pieces] = run_window(window, piece);
       EXPECT_EQ(bytes_of_pieces, bytes);

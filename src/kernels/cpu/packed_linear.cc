@@ -265,6 +265,13 @@ int64_t widened_scratch(int64_t N, const PackedMatrix& w) {
   return Scratch::kAlign + rows_a_block(w) * w.I;
 }
 
+// What an empty sum leaves.
+void fill_rows(int64_t N, int64_t O, const float* bias, float* y) {
+  for (int64_t n = 0; n < N; ++n) {
+    for (int64_t o = 0; o < O; ++o) y[n * O + o] = bias ? bias[o] : 0.0f;
+  }
+}
+
 }  // namespace
 
 void unpack_rows(const PackedMatrix& matrix, int64_t first, int64_t count, float* w) noexcept {
@@ -280,6 +287,7 @@ int64_t packed_linear_scratch(int64_t N, const PackedMatrix& w) noexcept {
 void packed_linear(int64_t N, const float* x, const PackedMatrix& w, const float* bias, float* y,
                    float* scratch) noexcept {
   if (N <= 0 || w.O <= 0) return;
+  if (w.I == 0) return fill_rows(N, w.O, bias, y);
   if (w.packing != Packing::kBF16) return bytes_linear(N, x, w, bias, y, scratch);
   if (has_bf16_products()) return numbers_linear(N, x, w, bias, y, scratch);
   Scratch memory(scratch);
