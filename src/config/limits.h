@@ -12,7 +12,6 @@ inline constexpr int64_t kMostTokens = (int64_t{1} << 31) - 1;  // of a row; tap
 inline constexpr int64_t kMostIds = (int64_t{1} << 31) - 1;     // ids are int32
 inline constexpr int64_t kMostRows = (int64_t{1} << 31) - 1;    // of a batch or a data set
 inline constexpr int64_t kMostSteps = 1'000'000'000'000;
-inline constexpr int64_t kMostCheckpoints = 1'000'000;
 inline constexpr int64_t kMostRounds = 1'000'000;  // of timing
 
 // Numbers that float32 holds in full, in round figures: what is smaller may become 0 there, what is larger infinity.

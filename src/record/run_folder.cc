@@ -179,7 +179,7 @@ void RunFolder::remove_leftovers() const {
   });
 }
 
-void RunFolder::prune_checkpoints(int keep, int64_t newest) const {
+void RunFolder::prune_checkpoints(int64_t keep, int64_t newest) const {
   if (keep < 1) throw ConfigError("checkpoints to keep: expected at least 1, found {}", keep);
   with_io_errors([&] {
     int complete = 0;

@@ -65,7 +65,7 @@ class RunFolder {
   // Of the checkpoints up to step `newest`, removes all but the newest `keep` complete ones, and incomplete ones older
   // than the newest complete one. Later ones are not this process's and stay. Other files in the folder of a checkpoint
   // stay too, and so does a checkpoint that is a symbolic link. Throws ConfigError when keep < 1.
-  void prune_checkpoints(int keep, int64_t newest) const;
+  void prune_checkpoints(int64_t keep, int64_t newest) const;
 
  private:
   explicit RunFolder(std::filesystem::path root);  // locks it

@@ -120,7 +120,7 @@ struct TrainRecipe {
     v("eval_batch", eval_batch, "rows of one evaluation pass", between(1, kMostRows));
     v("log_every", log_every, "steps between lines of metrics.jsonl", between(1, kMostSteps));
     v("checkpoint_every", checkpoint_every, "steps between checkpoints; 0: at each evaluation", between(0, kMostSteps));
-    v("keep_checkpoints", keep_checkpoints, "newest checkpoints that are kept", between(1, kMostCheckpoints));
+    v("keep_checkpoints", keep_checkpoints, "newest checkpoints that are kept", between(1, kMostSteps));
     v("stats_every", stats_every, "steps between statistics and histograms of every parameter; 0: never",
       between(0, kMostSteps));
   }

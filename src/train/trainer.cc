@@ -229,7 +229,7 @@ void Trainer::checkpoint() {
   std::filesystem::create_directories(folder_->checkpoints());
   save_checkpoint(folder_->checkpoint(state_.step), *model_, optimizer_, state_, recipe_.data.is_text());
   checkpointed_ = state_.step;
-  folder_->prune_checkpoints(static_cast<int>(recipe_.train.keep_checkpoints), state_.step);
+  folder_->prune_checkpoints(recipe_.train.keep_checkpoints, state_.step);
 }
 
 TrainEnd Trainer::run(Progress& progress) {

@@ -99,6 +99,8 @@ TEST(RunFolder, PrunesOldAndBrokenCheckpoints) {
   EXPECT_FALSE(std::filesystem::exists(run.checkpoint(100)));
   EXPECT_TRUE(std::filesystem::exists(run.checkpoint(500)));
   EXPECT_TRUE(std::filesystem::exists(run.checkpoints() / "notes.txt"));
+  run.prune_checkpoints((int64_t{1} << 32) + 1, 500);  // as many as there are
+  EXPECT_THAT(steps_of(run), ElementsAre(400, 300));
   run.prune_checkpoints(1, 500);
   EXPECT_THAT(steps_of(run), ElementsAre(400));
   EXPECT_THROW(run.prune_checkpoints(0, 500), ConfigError);
