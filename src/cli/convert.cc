@@ -22,7 +22,8 @@ void add_convert(CommandLine& root) {
       "with --weights TYPE. It cannot be trained further.");
   verb.add("MODEL", arguments->model, "", "model folder with whole weights");
   verb.add("--weights", arguments->weights, "TYPE", "bf16, int8 (a scale a row) or int4 (a scale for 32)");
-  verb.add("--out", arguments->out, "FOLDER", "where to write; a model that is there is replaced, other files in its folder stay");
+  verb.add("--out", arguments->out, "FOLDER",
+           "where to write; a model that is there is replaced, other files in its folder stay");
   verb.example("rebased convert model --weights int4 --out model-int4");
   verb.action([arguments] { convert_model(arguments->model, arguments->weights, arguments->out); });
 }

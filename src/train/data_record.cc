@@ -19,9 +19,7 @@ struct DataRecord {
 };
 
 // In JSON a path that is not UTF-8 is written with replacement characters.
-std::string text_of(const DataRecord& record) {
-  return json_text(options_to_json(record), 2) + "\n";
-}
+std::string text_of(const DataRecord& record) { return json_text(options_to_json(record), 2) + "\n"; }
 
 DataRecord parse(const std::string& text, const std::string& path) {
   return options_from_json<DataRecord>(parse_json(text, path), path);
