@@ -44,6 +44,10 @@ Json options_of(const std::string& spec) {
 NamedTask generate_mqar(Json options, const std::string& where, const TaskDefaults& defaults) {
   if (options.is_object() && !options.contains("vocab_size")) options["vocab_size"] = defaults.vocab_size;
   const auto mqar = options_from_json<MqarOptions>(options, where);
+  if (mqar.vocab_size > defaults.vocab_size) {
+    throw ConfigError("{}: vocab_size: expected at most the model's {}, found {}", where, defaults.vocab_size,
+                      mqar.vocab_size);
+  }
   const std::string name = fmt::format("mqar L={} K={}", mqar.seq_len, mqar.pairs);
   return {name, generate(mqar, defaults.examples, defaults.seed)};
 }

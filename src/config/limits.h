@@ -10,6 +10,7 @@ inline constexpr int64_t kMostChannels = int64_t{1} << 20;  // and features, hea
 inline constexpr int64_t kMostLayers = int64_t{1} << 16;
 inline constexpr int64_t kMostTokens = (int64_t{1} << 31) - 1;  // of a row; taps and windows too
 inline constexpr int64_t kMostIds = (int64_t{1} << 31) - 1;     // ids are int32
+inline constexpr int64_t kMostRecallIds = int64_t{1} << 22;     // of a recall task, which shuffles them for each row
 inline constexpr int64_t kMostRows = (int64_t{1} << 31) - 1;    // of a batch or a data set
 inline constexpr int64_t kMostSteps = 1'000'000'000'000;
 inline constexpr int64_t kMostRounds = 1'000'000;  // of timing

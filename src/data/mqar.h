@@ -30,7 +30,7 @@ struct MqarOptions {
   template <class V>
   void visit(V& v) {
     v("vocab_size", vocab_size, "number of ids: 0 is the blank, the lower half are keys, the upper half values",
-      between(4, kMostIds));
+      between(4, kMostRecallIds));
     v("seq_len", seq_len, "tokens of an example, even", between(4, kMostTokens));
     v("pairs", pairs, "key-value pairs, each asked once", between(1, kMostTokens));
     v("power", power, "exponent of the law of the query places: 1 is uniform, near 0 soon after the context",

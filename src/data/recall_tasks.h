@@ -22,7 +22,7 @@ struct RecallOptions {
   template <class V>
   void visit(V& v) {
     v("vocab_size", vocab_size, "number of ids: 0 is the blank, the lower half are keys, the upper half values",
-      between(4, kMostIds));
+      between(4, kMostRecallIds));
     v("seq_len", seq_len, "tokens of an example, even", between(4, kMostTokens));
     v("pairs", pairs, "key-value pairs of the context", between(1, kMostTokens));
     v("random_fill", random_fill, "replace blanks by uniform ids");
@@ -114,7 +114,7 @@ struct CompositionalOptions {
   template <class V>
   void visit(V& v) {
     v("vocab_size", vocab_size, "number of ids, in thirds: blank and first keys, second keys, values",
-      between(7, kMostIds));
+      between(7, kMostRecallIds));
     v("seq_len", seq_len, "tokens of an example, even", between(6, kMostTokens));
     v("side", side, "number of first keys and of second keys; side^2 bindings, each asked once",
       between(1, kMostTokens));

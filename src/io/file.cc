@@ -37,9 +37,14 @@ void wait_for_bytes(const FileDescriptor& fd, const std::string& path) {
   if (flags == -1 || ::fcntl(fd.get(), F_SETFL, flags & ~O_NONBLOCK) == -1) fail_errno(path, "inspect");
 }
 
-}  // namespace
-
-namespace {
+void write_all(const FileDescriptor& fd, const std::string& path, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail_errno(path, "write");
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+}
 
 // Where to write when `path` is asked for.
 std::string replaceable_file(const std::string& path) {
@@ -107,12 +112,7 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   if (!fd_.is_open()) throw IoError("{}: cannot write after commit", path_);
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail_errno(temporary_, "write");
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
+  write_all(fd_, temporary_, bytes);
 }
 
 void AtomicFile::commit() {
@@ -128,6 +128,14 @@ void write_file_atomic(const std::string& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes);
   file.commit();
+}
+
+void append_to_file(const std::string& path, std::string_view bytes) {
+  const FileDescriptor fd(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0666, "open");
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) fail_errno(path, "inspect");
+  if (!S_ISREG(info.st_mode)) refuse_kind(path, info.st_mode);
+  write_all(fd, path, std::as_bytes(std::span(bytes)));
 }
 
 uint64_t xxh64(std::span<const std::byte> bytes) { return XXH64(bytes.data(), bytes.size(), 0); }

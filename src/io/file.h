@@ -56,6 +56,10 @@ class AtomicFile {
 
 void write_file_atomic(const std::string& path, std::string_view bytes);  // throws IoError
 
+// Adds to the end of a file, which is made where there is none. Throws IoError, also where the path leads to a pipe or a
+// device.
+void append_to_file(const std::string& path, std::string_view bytes);
+
 uint64_t xxh64(std::span<const std::byte> bytes);  // XXH64 with seed 0
 uint64_t xxh64_of_file(const std::string& path);   // throws IoError
 

@@ -16,6 +16,7 @@ constexpr std::string_view kTemporary = ".rebased-tmp-";
 
 FileDescriptor::FileDescriptor(const std::string& path, int flags, unsigned mode, std::string_view action)
     : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
+  if (path.empty()) throw IoError("cannot {} a file: its path is empty", action);
   if (fd_ < 0) fail_errno(path, action);
 }
 

@@ -25,6 +25,14 @@ DataRecord parse(const std::string& text, const std::string& path) {
   return options_from_json<DataRecord>(parse_json(text, path), path);
 }
 
+DataRecord parse_begun(const std::string& text, const std::string& path) {
+  try {
+    return parse(text, path);
+  } catch (const Error& error) {
+    throw FormatError("{}; remove the file to go on with the text as it is now", error.what());
+  }
+}
+
 // What has become of the first file that differs; the lists do differ.
 std::string difference(const std::vector<DataFile>& then, const std::vector<DataFile>& now) {
   const auto [old, found] = std::mismatch(then.begin(), then.end(), now.begin(), now.end());
@@ -49,7 +57,7 @@ void record_or_compare_data(const RunFolder& folder, const TrainingData& data) {
   }
   const std::string then = read_file(path);
   if (then == now) return;
-  const std::vector<DataFile> old = parse(then, path).files, found = parse(now, path).files;
+  const std::vector<DataFile> old = parse_begun(then, path).files, found = parse(now, path).files;
   if (old == found) return;
   throw ConfigError("{}: {}; bring the old text back, or remove {} to go on with this one", folder.root().string(),
                     difference(old, found), path);

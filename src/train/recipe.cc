@@ -59,6 +59,7 @@ void fill_model(const Json& document, Recipe& recipe, std::string_view where) {
 }
 
 void check_training(const Json& document, Recipe& recipe, std::string_view where) {
+  if (recipe.device.empty()) throw ConfigError("{}: device: expected cpu or a device of libtorch, found ''", where);
   if (recipe.data.is_text()) {
     if (recipe.train.steps == 0) throw ConfigError("{}: train.steps: text needs a number of steps, found 0", where);
     if (!document.value("schedule", Json::object()).contains("kind")) recipe.schedule.kind = "cosine";

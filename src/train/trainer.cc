@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 #include <exception>
-#include <fstream>
 #include <numeric>
 #include <span>
 
@@ -13,6 +12,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "engine/tape/tape_engine.h"
+#include "io/file.h"
 #include "train/schedule.h"
 
 namespace rebased {
@@ -220,7 +220,7 @@ bool Trainer::evaluate(Progress& progress) {
 
 void Trainer::say(Progress& progress, const std::string& line) const {
   progress.message(line);
-  if (folder_) std::ofstream(folder_->log(), std::ios::app) << line << '\n';
+  if (folder_) append_to_file(folder_->log().string(), line + "\n");
 }
 
 void Trainer::checkpoint() {

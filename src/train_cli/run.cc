@@ -26,6 +26,13 @@ extern "C" void on_interrupt(int signal) {
   g_stop = true;
 }
 
+// Under nohup SIGHUP is ignored, and stays so.
+void stop_on_signals() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (std::signal(signal, on_interrupt) == SIG_IGN && signal == SIGHUP) std::signal(SIGHUP, SIG_IGN);
+  }
+}
+
 Environment environment_of(const Engine& engine) {
   Environment environment = collect_environment();
   const auto [name, version] = engine.library();
@@ -112,8 +119,7 @@ std::unique_ptr<Trainer> build_trainer(const Recipe& recipe, std::unique_ptr<Eng
 std::string resolved_text(const Recipe& recipe) { return to_toml(options_to_json(recipe)); }
 
 RunOutcome train_run(const Recipe& recipe, Trainer& trainer, const RunFolder& folder) {
-  std::signal(SIGINT, on_interrupt);
-  std::signal(SIGTERM, on_interrupt);
+  stop_on_signals();
   folder.remove_leftovers();
   record_or_compare_data(folder, trainer.data());
   write_file_atomic(folder.environment().string(), json_text(options_to_json(environment_of(trainer.engine())), 2));

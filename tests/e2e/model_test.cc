@@ -146,7 +146,9 @@ TEST_F(Eval, MqarReadsFiles) {
 
 TEST_F(Eval, MqarRefusesWhatDoesNotFit) {
   make_model(-1, 16);
-  expect_refused("eval mqar model --tasks L=16,K=2,V=258", 2, "258 token ids, more than the model's vocabulary of 257");
+  expect_refused("eval mqar model --tasks L=16,K=2,V=258", 2,
+                 "--tasks L=16,K=2,V=258: vocab_size: expected at most the model's 257, found 258");
+  expect_refused("eval mqar model --tasks L=16,K=2,V=2147483647", 2, "vocab_size: expected a number 4 to 4194304");
   expect_refused("eval mqar model --tasks L=18,K=2", 2, "18 tokens are longer than the 16");
   expect_refused("eval mqar model --tasks 64", 2, "--tasks 64: expected KEY=VALUE");
   expect_refused("eval mqar model --tasks L=16,K=2,pwer=1", 2, "did you mean 'power'?");

@@ -167,6 +167,21 @@ TEST(AtomicFile, ReplacesNothingButFiles) {
   EXPECT_THAT(folder.names(), ElementsAre("fifo", "null"));
 }
 
+TEST(AppendToFile, MakesTheFileAndAddsToIt) {
+  const TemporaryFolder folder;
+  append_to_file(folder / "log", "one\n");
+  append_to_file(folder / "log", "two\n");
+  EXPECT_EQ(read_file(folder / "log"), "one\ntwo\n");
+}
+
+TEST(AppendToFile, NeverWaitsForAPipe) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
+  EXPECT_THROW(append_to_file(folder / "fifo", "x"), IoError);
+  EXPECT_THROW(append_to_file(folder / "missing/log", "x"), IoError);
+  EXPECT_THROW(append_to_file("", "x"), IoError);
+}
+
 TEST(TemporaryName, IsKnownByItsWholeEnding) {
   const std::string name = temporary_name("step-000003");
   EXPECT_EQ(name_before_temporary(name), "step-000003");

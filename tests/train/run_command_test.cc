@@ -229,7 +229,9 @@ TEST_F(RunCommand, ChangedTextIsNoticed) {
   succeeds("train r --resume");
   succeeds("train r --resume");
   write("r/data.json", "{\"files\": 3}");
-  refuses("train r --resume", 2, "r/data.json: files");
+  refuses("train r --resume", 1, "r/data.json: files");
+  write("r/data.json", "");
+  refuses("train r --resume", 1, "; remove the file to go on with the text as it is now");
 }
 
 TEST_F(RunCommand, FilesThatComeAndGoInAFolderOfTextAreNoticed) {
@@ -257,6 +259,19 @@ TEST_F(RunCommand, AFinishedRunSaysThatMoreStepsMeanNothing) {
   EXPECT_EQ(result.status, 0);
   EXPECT_THAT(result.error, HasSubstr("finished after step 12: left as it is, more steps need a new run"));
   EXPECT_EQ(read("r/model/model.safetensors"), before);
+}
+
+// The first signal asks for an orderly end. (A job in the background of a shell ignores SIGINT.)
+TEST_F(RunCommand, SignalsSaveAndSayHowToGoOn) {
+  for (const std::string signal : {"TERM", "HUP"}) {
+    const std::string job = "'" REBASED_TRAIN_PROGRAM "' train text.toml --set train.steps=1000000 --out " + signal;
+    const int ended = std::system(("cd '" + folder_.path() + "'; " + job + " >.out 2>.err </dev/null & until [ -s '" +
+                                   folder_.path() + "/" + signal + "/metrics.jsonl' ]; do sleep 0.02; done; kill -" +
+                                   signal + " $!; wait $!")
+                                      .c_str());
+    EXPECT_EQ(WIFEXITED(ended) ? WEXITSTATUS(ended) : -1, 1) << signal << read("/.err");
+    EXPECT_THAT(read("/.err"), HasSubstr("go on with: rebased train " + signal + " --resume"));
+  }
 }
 
 TEST_F(RunCommand, ALinkAsFolderStaysALink) {
