@@ -1,12 +1,6 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/wait.h>
+#include "train/program_test.h"
 
 #include <csignal>
-#include <cstdlib>
-
-#include "io/file.h"
-#include "io/temporary_folder.h"
 
 namespace rebased {
 namespace {
@@ -20,38 +14,20 @@ constexpr const char* kRecipe =
     "[model]\nd_model = 8\nmixers = [{ type = \"rebased\", num_heads = 2 }]\n"
     "[train]\nbatch_size = 10\nepochs = 1\n";
 
-struct Result {
-  int status;  // exit code; 128 + the signal that ended it
-  std::string out, err;
-};
-
 // rebased-train as a shell runs it, beside a recipe.toml.
-class TrainProgram : public ::testing::Test {
+class TrainProgram : public ProgramTest {
  protected:
-  void SetUp() override { write_file_atomic(folder_ / "recipe.toml", kRecipe); }
-
-  Result shell(const std::string& text) const {
-    const TemporaryFolder written;
-    write_file_atomic(written / "script", "export OMP_WAIT_POLICY=passive; cd '" + folder_.path() +
-                                              "'; train() { '" REBASED_TRAIN_PROGRAM "' \"$@\"; }\n" + text);
-    const int ended = std::system(
-        ("bash '" + written / "script" + "' >'" + written / "out" + "' 2>'" + written / "err" + "' </dev/null")
-            .c_str());
-    return {WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended), read_file(written / "out"),
-            read_file(written / "err")};
-  }
-
-  TemporaryFolder folder_;
+  void SetUp() override { write("recipe.toml", kRecipe); }
 };
 
 TEST_F(TrainProgram, WhatIsWrongWithTheCommandLineIsOneLine) {
   for (const char* typed : {"", "train", "train recipe.toml --unknown"}) {
-    const Result result = shell("train " + std::string(typed));
+    const ProgramResult result = shell("train " + std::string(typed));
     EXPECT_EQ(result.status, 2) << typed;
     EXPECT_EQ(result.out, "") << typed;
     EXPECT_THAT(result.err, MatchesRegex("rebased: [^\n]+; see rebased-train[a-z ]* --help\n")) << typed;
   }
-  const Result count = shell("train validate recipe.toml --steps many");
+  const ProgramResult count = shell("train validate recipe.toml --steps many");
   EXPECT_EQ(count.status, 2);
   EXPECT_EQ(count.err, "rebased: --steps: expected an integer, found 'many'\n");
   EXPECT_THAT(shell("train train --help").out, HasSubstr("RECIPE"));
@@ -61,7 +37,7 @@ TEST_F(TrainProgram, WhatIsWrongWithTheCommandLineIsOneLine) {
 TEST_F(TrainProgram, ResultsThatCannotBeWrittenAreAnError) {
   for (const char* redirection : {">&-", ">/dev/full"}) {
     for (const char* typed : {"validate recipe.toml --steps 1", "train recipe.toml --out run"}) {
-      const Result result = shell("rm -rf run; train " + std::string(typed) + " " + redirection);
+      const ProgramResult result = shell("rm -rf run; train " + std::string(typed) + " " + redirection);
       EXPECT_EQ(result.status, 1) << typed;
       EXPECT_THAT(result.err, HasSubstr("rebased: standard output: cannot write: ")) << typed;
     }
@@ -75,7 +51,7 @@ TEST_F(TrainProgram, AClosedStderrSpoilsNothing) {
 }
 
 TEST_F(TrainProgram, AFileBeyondItsLimitIsAnErrorThatLeavesNothingHalfWritten) {
-  const Result result = shell("ulimit -f 4; train train recipe.toml --out run");
+  const ProgramResult result = shell("ulimit -f 4; train train recipe.toml --out run");
   EXPECT_EQ(result.status, 1) << result.err;
   EXPECT_THAT(result.err, HasSubstr("File too large"));
   EXPECT_EQ(shell("find run -name '*tmp*'").out, "");
@@ -84,7 +60,7 @@ TEST_F(TrainProgram, AFileBeyondItsLimitIsAnErrorThatLeavesNothingHalfWritten) {
 TEST_F(TrainProgram, ARecipeIsAFileOrAPipeWithAWriter) {
   EXPECT_EQ(shell("train validate <(cat recipe.toml) --steps 1 --json").status, 0);
   EXPECT_THAT(shell("mkfifo pipe; train validate pipe").err, HasSubstr("pipe: nothing came out of this pipe"));
-  const Result text = shell(
+  const ProgramResult text = shell(
       "train train recipe.toml --set data.task= --set data.options={} --set 'data.text=[\"pipe\"]' --set "
       "train.steps=1");
   EXPECT_NE(text.status, 0);
@@ -92,7 +68,7 @@ TEST_F(TrainProgram, ARecipeIsAFileOrAPipeWithAWriter) {
 }
 
 TEST_F(TrainProgram, TextThatIsNotUtf8IsRefusedBeforeAnythingIsMade) {
-  const Result result = shell("train train recipe.toml --out run --set $'name=\\xff'");
+  const ProgramResult result = shell("train train recipe.toml --out run --set $'name=\\xff'");
   EXPECT_EQ(result.status, 2);
   EXPECT_EQ(result.err, "rebased: recipe.toml: name: expected UTF-8 text, found '\xff'\n");
   EXPECT_EQ(folder_.names(), std::vector<std::string>{"recipe.toml"});

@@ -3,13 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 
 #include "io/file.h"
+#include "io/temporary_folder.h"
 
 namespace rebased {
 
@@ -21,26 +21,24 @@ struct ProgramResult {
 // Runs the built `rebased-train` in a folder of its own.
 class ProgramTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    root_ = std::filesystem::path(::testing::TempDir()) / ("program_" + std::to_string(::getpid()));
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(root_);
+  // Shell text in which "train" is the program, and "$program" its path for what must be its own process.
+  ProgramResult shell(const std::string& text) const {
+    const TemporaryFolder written;
+    write_file_atomic(
+        written / "script",
+        "cd '" + folder_.path() + "'; program='" REBASED_TRAIN_PROGRAM "'; train() { \"$program\" \"$@\"; }\n" + text);
+    const int ended = std::system(
+        ("bash '" + written / "script" + "' >'" + written / "out" + "' 2>'" + written / "err" + "' </dev/null")
+            .c_str());
+    return {WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended), read_file(written / "out"),
+            read_file(written / "err")};
   }
-  void TearDown() override { std::filesystem::remove_all(root_); }
+  ProgramResult program(const std::string& arguments) const { return shell("train " + arguments); }
+  void write(const std::string& name, const std::string& text) const { write_file_atomic(folder_ / name, text); }
+  std::string read(const std::string& name) const { return read_file(folder_ / name); }
+  bool exists(const std::string& name) const { return std::filesystem::exists(folder_ / name); }
 
-  ProgramResult program(const std::string& arguments) const {
-    const std::string line = "cd '" + root_.string() + "' && OMP_WAIT_POLICY=passive '" REBASED_TRAIN_PROGRAM "' " +
-                             arguments + " >.out 2>.err </dev/null";
-    const int ended = std::system(line.c_str());
-    return {WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended), read(".out"), read(".err")};
-  }
-  void write(const std::string& name, const std::string& text) const {
-    write_file_atomic((root_ / name).string(), text);
-  }
-  std::string read(const std::string& name) const { return read_file((root_ / name).string()); }
-  bool exists(const std::string& name) const { return std::filesystem::exists(root_ / name); }
-
-  std::filesystem::path root_;
+  TemporaryFolder folder_;
 };
 
 }  // namespace rebased

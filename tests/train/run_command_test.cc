@@ -1,15 +1,9 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 
-#include "io/file.h"
 #include "io/file_lock.h"
-#include "io/temporary_folder.h"
+#include "train/program_test.h"
 
 namespace rebased {
 namespace {
@@ -47,13 +41,8 @@ checkpoint_every = 20
 keep_checkpoints = 9
 )";
 
-struct Result {
-  int status;
-  std::string error;
-};
-
 // `rebased-train` in a folder of its own with the recipes task.toml and text.toml.
-class RunCommand : public testing::Test {
+class RunCommand : public ProgramTest {
  protected:
   RunCommand() {
     write("task.toml", kTask);
@@ -63,28 +52,17 @@ class RunCommand : public testing::Test {
     write("corpus.txt", text);
   }
 
-  Result run(const std::string& arguments) const {
-    const int ended = std::system(("export OMP_WAIT_POLICY=passive; cd '" + folder_.path() +
-                                   "' && '" REBASED_TRAIN_PROGRAM "' " + arguments + " >.out 2>.err </dev/null")
-                                      .c_str());
-    return {WIFEXITED(ended) ? WEXITSTATUS(ended) : -1, read("/.err")};
-  }
   void succeeds(const std::string& arguments) const {
-    const Result result = run(arguments);
-    EXPECT_EQ(result.status, 0) << arguments << "\n" << result.error;
+    const ProgramResult result = program(arguments);
+    EXPECT_EQ(result.status, 0) << arguments << "\n" << result.err;
   }
   // With `code` and one line on stderr that contains `part`.
   void refuses(const std::string& arguments, int code, const std::string& part) const {
-    const Result result = run(arguments);
+    const ProgramResult result = program(arguments);
     EXPECT_EQ(result.status, code) << arguments;
-    EXPECT_THAT(result.error, AllOf(testing::StartsWith("rebased: "), HasSubstr(part))) << arguments;
-    EXPECT_EQ(std::count(result.error.begin(), result.error.end(), '\n'), 1) << result.error;
+    EXPECT_THAT(result.err, AllOf(testing::StartsWith("rebased: "), HasSubstr(part))) << arguments;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
   }
-  void write(const std::string& name, const std::string& text) const { write_file_atomic(folder_ / name, text); }
-  std::string read(const std::string& name) const { return read_file(folder_ / name); }
-  bool has(const std::string& name) const { return fs::exists(folder_ / name); }
-
-  TemporaryFolder folder_;
 };
 
 TEST_F(RunCommand, AFolderThatIsRefusedIsNotTouched) {
@@ -94,21 +72,21 @@ TEST_F(RunCommand, AFolderThatIsRefusedIsNotTouched) {
   refuses("train task.toml --out mine", 2, "mine is not empty and is not a run");
   EXPECT_EQ(read("mine/thesis.tmp-2024/chapter1.txt"), "precious");
   EXPECT_EQ(read("mine/a.rebased-tmp-00000001-00000002"), "mine");
-  EXPECT_FALSE(has("mine/rebased.lock"));
+  EXPECT_FALSE(exists("mine/rebased.lock"));
 }
 
 TEST_F(RunCommand, AStartThatFailsLeavesNoRun) {
   refuses("train text.toml --out r --set 'data.text=[\"typo.txt\"]'", 1, "typo.txt");
   refuses("train text.toml --set 'data.text=[\"typo.txt\"]'", 1, "typo.txt");
   refuses("sweep text.toml --out s --set 'data.text=[\"typo.txt\"]'", 1, "typo.txt");
-  for (const char* name : {"r", "runs", "s"}) EXPECT_FALSE(has(name)) << name;
+  for (const char* name : {"r", "runs", "s"}) EXPECT_FALSE(exists(name)) << name;
 }
 
 // The first batch is drawn after the folder is made; the corrected recipe may have it.
 TEST_F(RunCommand, AStartThatFailsAtItsFirstStepGivesWay) {
-  EXPECT_EQ(run("train text.toml --out r --set data.seq_len=100000 --set data.validation_fraction=0.5").status, 2);
+  EXPECT_EQ(program("train text.toml --out r --set data.seq_len=100000 --set data.validation_fraction=0.5").status, 2);
   succeeds("train text.toml --out r");
-  EXPECT_EQ(run("sweep text.toml --out s --set data.seq_len=100000").status, 1);  // its table says which run failed
+  EXPECT_EQ(program("sweep text.toml --out s --set data.seq_len=100000").status, 1);  // its table says which run failed
   succeeds("sweep text.toml --out s");
   refuses("train text.toml --out r", 2, "r already holds a run");
   refuses("sweep text.toml --out s --set seed=1", 2, "holds a run of another recipe");
@@ -119,7 +97,7 @@ TEST_F(RunCommand, ASweepReplacesNoReportOfAnother) {
   write("s/report.html", "<html>mine</html>");
   refuses("sweep task.toml --out s", 1, "s/report.html: exists and is not a report of this program");
   EXPECT_EQ(read("s/report.html"), "<html>mine</html>");
-  EXPECT_FALSE(has("s/run"));
+  EXPECT_FALSE(exists("s/run"));
   fs::remove(folder_ / "s/report.html");
   succeeds("sweep task.toml --out s");
   succeeds("sweep task.toml --out s");
@@ -161,7 +139,7 @@ TEST_F(RunCommand, AnIncompleteCheckpointIsWrittenAgain) {
     fs::create_directory(folder_ / "r/model");  // a copy that was cut short
     write("r/model/config.json", "{}");
     succeeds("train r --resume");
-    EXPECT_TRUE(has("r/checkpoints/step-000040/" + missing)) << missing;
+    EXPECT_TRUE(exists("r/checkpoints/step-000040/" + missing)) << missing;
     EXPECT_EQ(read("r/checkpoints/step-000040/NOTES.md"), "mine");
     EXPECT_EQ(read("r/model/model.safetensors"), whole) << missing;
   }
@@ -174,12 +152,12 @@ TEST_F(RunCommand, ADamagedCheckpointGivesWayToTheOneBefore) {
     const std::string file = "r/checkpoints/step-000060/" + name, bytes = read(file);
     write(file, bytes.substr(0, bytes.size() / 2));
     fs::remove_all(folder_ / "r/model");
-    const Result result = run("train r --resume");
-    EXPECT_EQ(result.status, 0) << result.error;
-    EXPECT_THAT(result.error, AllOf(HasSubstr("a checkpoint is passed over: "), HasSubstr("step-000060"),
-                                    HasSubstr("going on after step 40")));
+    const ProgramResult result = program("train r --resume");
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_THAT(result.err, AllOf(HasSubstr("a checkpoint is passed over: "), HasSubstr("step-000060"),
+                                  HasSubstr("going on after step 40")));
     EXPECT_EQ(read("r/model/model.safetensors"), whole) << name;
-    EXPECT_EQ(run("train r --resume").status, 0);  // step 60 was written again
+    EXPECT_EQ(program("train r --resume").status, 0);  // step 60 was written again
   }
 }
 
@@ -187,7 +165,7 @@ TEST_F(RunCommand, TheStateOfAnotherStepIsDamage) {
   succeeds("train text.toml --out r");
   fs::remove_all(folder_ / "r/checkpoints/step-000060");
   fs::copy(folder_ / "r/checkpoints/step-000020", folder_ / "r/checkpoints/step-000060");
-  EXPECT_THAT(run("train r --resume").error,
+  EXPECT_THAT(program("train r --resume").err,
               AllOf(HasSubstr("expected the state of step 60, found step 20"), HasSubstr("going on after step 40")));
 }
 
@@ -201,7 +179,7 @@ TEST_F(RunCommand, ADamagedCheckpointCrowdsOutNoGoodOne) {
   recipe.replace(recipe.find("steps = 60"), 10, "steps = 50");
   write("r/recipe.toml", recipe);
   succeeds("train r --resume");
-  EXPECT_TRUE(has("r/checkpoints/step-000050/trainer_state.json"));
+  EXPECT_TRUE(exists("r/checkpoints/step-000050/trainer_state.json"));
 }
 
 TEST_F(RunCommand, WithoutAnyGoodCheckpointNothingIsTrained) {
@@ -209,9 +187,9 @@ TEST_F(RunCommand, WithoutAnyGoodCheckpointNothingIsTrained) {
   for (const char* step : {"20", "40", "60"}) {
     write("r/checkpoints/step-0000" + std::string(step) + "/optimizer.safetensors", "");
   }
-  const Result result = run("train r --resume");
+  const ProgramResult result = program("train r --resume");
   EXPECT_EQ(result.status, 1);
-  EXPECT_THAT(result.error, HasSubstr("rebased: " + std::string("r/checkpoints/step-000060/optimizer.safetensors")));
+  EXPECT_THAT(result.err, HasSubstr("rebased: " + std::string("r/checkpoints/step-000060/optimizer.safetensors")));
 }
 
 TEST_F(RunCommand, ChangedTextIsNoticed) {
@@ -255,22 +233,20 @@ TEST_F(RunCommand, AFinishedRunSaysThatMoreStepsMeanNothing) {
   std::string recipe = read("r/recipe.toml");
   recipe.replace(recipe.find("epochs = 3"), 10, "epochs = 9");
   write("r/recipe.toml", recipe);
-  const Result result = run("train r --resume");
+  const ProgramResult result = program("train r --resume");
   EXPECT_EQ(result.status, 0);
-  EXPECT_THAT(result.error, HasSubstr("finished after step 12: left as it is, more steps need a new run"));
+  EXPECT_THAT(result.err, HasSubstr("finished after step 12: left as it is, more steps need a new run"));
   EXPECT_EQ(read("r/model/model.safetensors"), before);
 }
 
 // The first signal asks for an orderly end. (A job in the background of a shell ignores SIGINT.)
 TEST_F(RunCommand, SignalsSaveAndSayHowToGoOn) {
   for (const std::string signal : {"TERM", "HUP"}) {
-    const std::string job = "'" REBASED_TRAIN_PROGRAM "' train text.toml --set train.steps=1000000 --out " + signal;
-    const int ended = std::system(("cd '" + folder_.path() + "'; " + job + " >.out 2>.err </dev/null & until [ -s '" +
-                                   folder_.path() + "/" + signal + "/metrics.jsonl' ]; do sleep 0.02; done; kill -" +
-                                   signal + " $!; wait $!")
-                                      .c_str());
-    EXPECT_EQ(WIFEXITED(ended) ? WEXITSTATUS(ended) : -1, 1) << signal << read("/.err");
-    EXPECT_THAT(read("/.err"), HasSubstr("go on with: rebased train " + signal + " --resume"));
+    const ProgramResult result =
+        shell("\"$program\" train text.toml --set train.steps=1000000 --out " + signal + " & until [ -s " + signal +
+              "/metrics.jsonl ]; do sleep 0.02; done; kill -" + signal + " $!; wait $!");
+    EXPECT_EQ(result.status, 1) << signal << result.err;
+    EXPECT_THAT(result.err, HasSubstr("go on with: rebased train " + signal + " --resume"));
   }
 }
 
@@ -279,7 +255,7 @@ TEST_F(RunCommand, ALinkAsFolderStaysALink) {
   fs::create_directory_symlink("far", folder_ / "link");
   succeeds("train task.toml --out link");
   EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
-  EXPECT_TRUE(has("far/model/model.safetensors"));
+  EXPECT_TRUE(exists("far/model/model.safetensors"));
 }
 
 }  // namespace

@@ -25,10 +25,7 @@ epochs = 2
 
 class Sweep : public ProgramTest {
  protected:
-  void SetUp() override {
-    ProgramTest::SetUp();
-    write("task.toml", kTask);
-  }
+  void SetUp() override { write("task.toml", kTask); }
 };
 
 TEST_F(Sweep, OutlivesAPointThatDiverges) {
@@ -83,15 +80,15 @@ TEST_F(Sweep, ReadsEverythingBeforeItTrains) {
 }
 
 TEST_F(Sweep, RefusesFoldersOfSomethingElseBeforeItTrains) {
-  std::filesystem::create_directories(root_ / "s/task-seed-2");
+  std::filesystem::create_directories(folder_ / "s/task-seed-2");
   write("s/task-seed-2/notes.txt", "mine");
   const std::string command = "sweep task.toml --grid 'seed=[1,2]' --out s";
   EXPECT_EQ(program(command).status, 2);
-  std::filesystem::remove_all(root_ / "s/task-seed-2");
+  std::filesystem::remove_all(folder_ / "s/task-seed-2");
   write("s/task-seed-2", "a file");
   EXPECT_EQ(program(command).status, 2);
   EXPECT_FALSE(exists("s/task-seed-1"));
-  std::filesystem::remove(root_ / "s/task-seed-2");
+  std::filesystem::remove(folder_ / "s/task-seed-2");
   ASSERT_EQ(program(command).status, 0);
   const ProgramResult other = program("sweep task.toml --grid 'seed=[3,2]' --set train.epochs=1 --out s");
   EXPECT_EQ(other.status, 2);
