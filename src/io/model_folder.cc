@@ -71,16 +71,6 @@ std::vector<fs::path> entries_of(const std::string& folder) {
   return entries;
 }
 
-// Runs f and turns what std::filesystem throws into IoError.
-template <class F>
-void with_io_errors(F&& f) {
-  try {
-    f();
-  } catch (const fs::filesystem_error& error) {
-    throw IoError("{}: {}", error.path1().string(), error.code().message());
-  }
-}
-
 // Ends what was a model folder before another took its place: what is not of the model moves there, unless the other
 // has a file of that name.
 void retire_folder(const std::string& old, const std::string& successor) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cerrno>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,6 +34,16 @@ class FileDescriptor {
   void close_quietly() noexcept;
   int fd_ = -1;
 };
+
+// Runs f and turns what std::filesystem throws into IoError.
+template <class F>
+auto with_io_errors(F&& f) {
+  try {
+    return f();
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw IoError("{}: {}", error.path1().string(), error.code().message());
+  }
+}
 
 void sync_folder(const std::string& folder);     // makes renames inside it last; throws IoError
 std::string folder_of(const std::string& path);  // "." for a bare name

@@ -70,16 +70,6 @@ void remove_leftovers_in(const fs::path& folder) {
   for (const fs::path& path : found) fs::is_directory(path) ? remove_model(path.string()) : void(fs::remove(path));
 }
 
-// Runs f and turns what std::filesystem throws into IoError.
-template <class F>
-auto with_io_errors(F&& f) {
-  try {
-    return f();
-  } catch (const fs::filesystem_error& error) {
-    throw IoError("{}: {}", error.path1().string(), error.code().message());
-  }
-}
-
 }  // namespace
 
 RunFolder::RunFolder(fs::path root) : root_(std::move(root)) {

@@ -28,9 +28,9 @@ extern "C" void on_interrupt(int signal) {
 
 // Under nohup SIGHUP is ignored, and stays so.
 void stop_on_signals() {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    if (std::signal(signal, on_interrupt) == SIG_IGN && signal == SIGHUP) std::signal(SIGHUP, SIG_IGN);
-  }
+  std::signal(SIGINT, on_interrupt);
+  std::signal(SIGTERM, on_interrupt);
+  if (std::signal(SIGHUP, on_interrupt) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
 }
 
 Environment environment_of(const Engine& engine) {

@@ -5,8 +5,8 @@
 namespace rebased {
 
 // Softmax attention over the last `window` keys, the query's own among them (an explicit count: published code means w,
-// w+1 or w/2+1 by "window w"). State: the last window-1 keys and values, as many
-// as there were. docs/mixers/sliding_window.md.
+// w+1 or w/2+1 by "window w"). State: the last window-1 keys and values, as many as there were.
+// docs/mixers/sliding_window.md.
 class SlidingWindowMixer : public SoftmaxMixer {
  public:
   struct Options : SoftmaxOptions {
