@@ -56,13 +56,19 @@ bool is_shard(std::string_view name) {
                     [](char c, char pattern) { return pattern == '0' ? c >= '0' && c <= '9' : c == pattern; });
 }
 
-// Whether an entry of a folder belongs to the model or checkpoint in it.
-bool is_of_model(const fs::path& entry) {
-  if (fs::is_directory(fs::symlink_status(entry))) return false;
-  const std::string file = entry.filename().string();
-  const std::string_view name = name_before_temporary(file).value_or(file);
+// Whether a file of a model or checkpoint has this name.
+bool is_model_name(std::string_view name) {
   constexpr std::string_view kNames[] = {kConfig, kTensors, kIndex, kTokenizer, kOptimizerFile, kTrainerStateFile};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) || is_shard(name);
+}
+
+// As we write all files of models: a link, folder or device of such a name is the user's.
+bool is_plain_file(const fs::path& entry) { return fs::is_regular_file(fs::symlink_status(entry)); }
+
+// Whether an entry of a folder belongs to the model or checkpoint in it.
+bool is_of_model(const fs::path& entry) {
+  const std::string file = entry.filename().string();
+  return is_plain_file(entry) && is_model_name(name_before_temporary(file).value_or(file));
 }
 
 std::vector<fs::path> entries_of(const std::string& folder) {
@@ -79,7 +85,7 @@ void retire_folder(const std::string& old, const std::string& successor) {
       const std::string heir = successor + "/" + entry.filename().string();
       if (!exists(heir) && !is_of_model(entry)) {
         fs::rename(entry, heir);
-      } else if (!fs::is_directory(fs::symlink_status(entry))) {
+      } else if (is_plain_file(entry)) {
         fs::remove(entry);
       }
     }
@@ -91,11 +97,24 @@ void rename_new(const std::string& from, const std::string& to) {
   if (std::rename(from.c_str(), to.c_str()) != 0) fail_errno(to, "put " + from + " in its place");
 }
 
+// The files of a new model would take the places of these.
+void check_files_replaceable(const std::string& path) {
+  with_io_errors([&] {
+    for (const fs::path& entry : entries_of(path)) {
+      if (!is_model_name(entry.filename().string()) || is_plain_file(entry)) continue;
+      const char* kind = fs::is_symlink(entry) ? "a symbolic link" : "not a plain file";
+      throw IoError("{}: is {}, so the model in this folder is not replaced", entry.string(), kind);
+    }
+  });
+}
+
 void check_replaceable(const std::string& path, Place place) {
   std::error_code error;
-  if (!exists(path) || is_model_folder(path)) return;
-  if (fs::is_directory(path, error) && (place == Place::kOwn || fs::is_empty(path, error)) && !error) return;
-  throw IoError("{}: exists and is not a model folder, so it is not replaced", path);
+  if (!exists(path)) return;
+  const bool replaceable =
+      is_model_folder(path) || (fs::is_directory(path, error) && (place == Place::kOwn || fs::is_empty(path, error)));
+  if (!replaceable || error) throw IoError("{}: exists and is not a model folder, so it is not replaced", path);
+  check_files_replaceable(path);
 }
 
 // Puts the folder `from` in the place of `to`; -> where what was there lies now.

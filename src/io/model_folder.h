@@ -33,7 +33,8 @@ enum class Place { kUsers, kOwn };
 // Writes a model folder as a whole: it grows as PATH.rebased-tmp-* beside `path` and takes its place in commit(). Until
 // then, and if anything fails or the process is killed, what was at `path` before is still there, complete. Where
 // `path` is a symbolic link, the folder that it names is written. The model that was there goes, other files in the
-// folder stay (see replace_folder). Without commit() nothing is left behind, unless the process is killed: then
+// folder stay (see replace_folder); a folder where a file of the model is a symbolic link is refused, for neither the
+// link nor what it names is ours. Without commit() nothing is left behind, unless the process is killed: then
 // PATH.rebased-tmp-* stays. All functions throw IoError, and FormatError for a file name that is not plain.
 class ModelFolderWriter {
  public:

@@ -53,6 +53,11 @@ TEST_F(ConvertCommand, RefusesWhatItCannotDo) {
   expect_refused("convert model --weights int4 --out model", 2, "model: expected another folder");
   expect_refused("convert missing --weights int4 --out packed", 1, "missing: no such folder");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "packed"));
+  std::filesystem::copy(folder_ / "model", folder_ / "linked");
+  std::filesystem::rename(folder_ / "linked/model.safetensors", folder_ / "far");
+  std::filesystem::create_symlink("../far", folder_ / "linked/model.safetensors");
+  expect_refused("convert model --weights int4 --out linked", 1, "linked/model.safetensors: is a symbolic link");
+  EXPECT_EQ(rebased("ls model linked").status, 0);
   rebased("convert model --weights int4 --out packed");
   expect_refused("generate packed -p a --weights int8", 2, "packed: its weights are already packed as int4");
   expect_refused("eval ppl packed packed/config.json --weights f32", 2, "so weights f32 cannot take effect");

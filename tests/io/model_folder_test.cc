@@ -128,6 +128,54 @@ TEST(ModelFolder, ALinkStaysAndWhatItNamesIsWritten) {
   EXPECT_THAT(folder.names(), ElementsAre("empty", "far", "m", "none"));
 }
 
+TEST(ModelFolder, AFileThatIsALinkIsNeitherLostNorWrittenThrough) {
+  for (const std::string file : {"model.safetensors", "config.json", "tokenizer.json", "model.safetensors.index.json",
+                                 "model-00001-of-00002.safetensors"}) {
+    for (const Place place : {Place::kUsers, Place::kOwn}) {
+      const TemporaryFolder folder;
+      write_model(folder / "m", 1);
+      const bool has = fs::exists(folder / "m/" + file);
+      if (has) fs::rename(folder / "m/" + file, folder / "far");
+      const std::string before = has ? read_file(folder / "far") : "";
+      fs::create_symlink("../far", folder / "m/" + file);  // one without a target stays too
+      EXPECT_THAT([&] { ModelFolderWriter(folder / "m", place); },
+                  ThrowsMessage<IoError>(folder / "m/" + file +
+                                         ": is a symbolic link, so the model in this folder is not replaced"));
+      EXPECT_TRUE(fs::is_symlink(folder / "m/" + file)) << file;
+      if (has) {
+        EXPECT_EQ(read_file(folder / "far"), before) << file;
+        EXPECT_EQ(number_in(folder / "m"), 1) << file;
+      }
+      remove_model(folder / "m");
+      EXPECT_TRUE(fs::is_symlink(folder / "m/" + file)) << file;
+      EXPECT_EQ(fs::exists(folder / "far"), has) << file;
+    }
+  }
+}
+
+TEST(ModelFolder, ALinkThatComesWhileTheModelIsWrittenStaysToo) {
+  const TemporaryFolder folder;
+  write_model(folder / "m", 1);
+  ModelFolderWriter writer(folder / "m");
+  fill(writer, 2);
+  fs::rename(folder / "m/model.safetensors", folder / "far");
+  fs::create_symlink("../far", folder / "m/model.safetensors");
+  EXPECT_THROW(writer.commit(), IoError);
+  EXPECT_TRUE(fs::is_symlink(folder / "m/model.safetensors"));
+  EXPECT_EQ(number_in(folder / "m"), 1);
+}
+
+TEST(ModelFolder, AFolderInThePlaceOfAFileIsNotMovedAway) {
+  const TemporaryFolder folder;
+  write_model(folder / "m", 1);
+  fs::remove(folder / "m/tokenizer.json");
+  fs::create_directory(folder / "m/tokenizer.json");
+  write_file_atomic(folder / "m/tokenizer.json/notes", "mine");
+  EXPECT_THAT([&] { write_model(folder / "m", 2); },
+              ThrowsMessage<IoError>(HasSubstr("tokenizer.json: is not a plain")));
+  EXPECT_EQ(read_file(folder / "m/tokenizer.json/notes"), "mine");
+}
+
 TEST(ModelFolder, APrivateFolderStaysPrivate) {
   const TemporaryFolder folder;
   fs::create_directory(folder / "m");
@@ -273,6 +321,21 @@ TEST(ReplaceFolder, BothWaysBringAlongWhatIsNotOfTheModel) {
     expect_notes(folder / "m");
     EXPECT_EQ(read_file(folder / "m/older.md"), "older");
     EXPECT_THAT(folder.names(), ElementsAre("m"));
+  }
+}
+
+TEST(ReplaceFolder, LinksAreNeverRemoved) {
+  for (const Replacement how : {Replacement::kBest, Replacement::kTwoSteps}) {
+    const TemporaryFolder folder;
+    write_model(folder / "m", 1);
+    fs::rename(folder / "m/model.safetensors", folder / "far");
+    fs::create_symlink(folder / "far", folder / "m/model.safetensors");
+    write_model(folder / "new", 2);
+    replace_folder(folder / "new", folder / "m", how);
+    EXPECT_EQ(number_in(folder / "m"), 2);
+    EXPECT_TRUE(fs::is_symlink(folder / "new/model.safetensors") ||
+                fs::is_symlink(folder / "m.rebased-old/model.safetensors"));
+    EXPECT_TRUE(fs::exists(folder / "far"));
   }
 }
 
