@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "io/file.h"
 #include "io/model_folder.h"
 #include "io/system_call.h"
 
@@ -42,13 +43,28 @@ std::vector<CheckpointEntry> step_folders(const fs::path& checkpoints) {
 // Without its state a checkpoint counts as incomplete, so an interrupted removal leaves nothing that loads.
 void remove_checkpoint(const fs::path& checkpoint) {
   if (fs::is_symlink(checkpoint)) return;
-  fs::remove(checkpoint / kTrainerStateFile);
+  const fs::path state = checkpoint / kTrainerStateFile;
+  if (!fs::is_symlink(state)) fs::remove(state);
   remove_model(checkpoint.string());
 }
 
 constexpr const char* kLockFile = "rebased.lock";
+constexpr std::string_view kMark = "rebased trains in this folder\n";  // in the lock of a run that we began
 
-bool has_lock_file(const fs::path& root) { return fs::is_regular_file(root / kLockFile); }
+// Whether the folder was made or taken for a run by us: a name alone may be anybody's.
+bool is_marked(const fs::path& root) {
+  const fs::path lock = root / kLockFile;
+  return fs::is_regular_file(lock) && fs::file_size(lock) == kMark.size() && read_file(lock.string()) == kMark;
+}
+
+// Whether there is nothing in the folder that somebody could miss: not even a lock that had no time to be marked.
+bool is_vacant(const fs::path& root) {
+  const auto is_bare_lock = [](const fs::directory_entry& entry) {
+    return entry.path().filename() == kLockFile && !entry.is_symlink() && entry.is_regular_file() &&
+           entry.file_size() == 0;
+  };
+  return std::all_of(fs::directory_iterator(root), fs::directory_iterator(), is_bare_lock);
+}
 
 // A name that the process training in the folder gives to files and folders while it writes them.
 bool is_leftover(const fs::path& entry) {
@@ -78,6 +94,13 @@ RunFolder::RunFolder(fs::path root) : root_(std::move(root)) {
   lock_ = std::make_shared<const FileLock>(std::move(*lock));
 }
 
+RunFolder RunFolder::take(const fs::path& root) {
+  RunFolder run(root);
+  check_free(root);  // here, for until the lock was taken another process may have had the folder
+  if (!is_marked(root)) append_to_file((root / kLockFile).string(), kMark);
+  return run;
+}
+
 void check_run_name(std::string_view name) {
   constexpr size_t kLongest = 240;  // bytes, of the 255 that file systems take: a number may follow
   if (name.empty() || name == "." || name == ".." || name.find_first_of(std::string_view("/\0", 2)) != name.npos) {
@@ -99,7 +122,7 @@ void RunFolder::check_free(const fs::path& root) {
     if (fs::exists(root) && !fs::is_directory(root)) {
       throw ConfigError("{} is a file, expected a folder for the run", root.string());
     }
-    if (fs::exists(root) && !has_lock_file(root) && !fs::is_empty(root)) {
+    if (fs::exists(root) && !is_marked(root) && !is_vacant(root)) {
       throw ConfigError("{} is not empty and is not a run (it has no recipe.toml): choose a new or empty folder",
                         root.string());
     }
@@ -110,8 +133,7 @@ RunFolder RunFolder::create(const fs::path& root) {
   check_free(root);
   return with_io_errors([&] {
     fs::create_directories(follow_links(root.string()));
-    RunFolder run(root);
-    check_free(root);  // once more: until the lock was taken, another process may have had the folder
+    RunFolder run = take(root);
     run.remove_leftovers();
     return run;
   });
@@ -130,7 +152,7 @@ RunFolder RunFolder::create_next(const fs::path& parent, std::string_view name) 
     do {
       root = parent / fmt::format("{}{:03}", prefix, ++highest);
     } while (!fs::create_directory(root));
-    return RunFolder(root);
+    return take(root);
   });
 }
 
@@ -147,7 +169,7 @@ bool RunFolder::is_run(const fs::path& root) {
 bool RunFolder::is_begun(const fs::path& root) {
   return with_io_errors([&] {
     const fs::path metrics = root / "metrics.jsonl";
-    if (!has_lock_file(root)) return is_run(root);
+    if (!is_marked(root)) return is_run(root);
     return !step_folders(root / "checkpoints").empty() || (fs::is_regular_file(metrics) && !fs::is_empty(metrics));
   });
 }
@@ -164,6 +186,7 @@ std::vector<CheckpointEntry> RunFolder::list_checkpoints() const {
 
 void RunFolder::remove_leftovers() const {
   with_io_errors([&] {
+    if (!is_marked(root_)) return;
     remove_leftovers_in(root_);
     remove_leftovers_in(checkpoints());
   });

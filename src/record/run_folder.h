@@ -23,12 +23,12 @@ void check_run_name(std::string_view name);
 //   RUN/{recipe.toml, environment.json, data.json, metrics.jsonl, events.out.tfevents.*, log.txt,
 //   checkpoints/step-000123/, model/, report.html, rebased.lock}
 // A folder is a run when it holds a recipe.toml. Only one process has a run at a time: rebased.lock is locked while the
-// RunFolder or a copy of it lives.
+// RunFolder or a copy of it lives. The run is ours when that file holds our mark, which create() writes.
 class RunFolder {
  public:
-  // Makes the folder, or takes one that is empty or holds a run of ours (it has a rebased.lock) that is not begun. Any
-  // other folder is left untouched: throws ConfigError when it holds a run already (the message says how to resume) or
-  // files of something else, IoError when it cannot be made or another process has it.
+  // Makes the folder, or takes one that is empty or holds a run of ours that is not begun. Any other folder is left
+  // untouched: throws ConfigError when it holds a run already (the message says how to resume) or files of something
+  // else, IoError when it cannot be made or another process has it.
   static RunFolder create(const std::filesystem::path& root);
   static void check_free(const std::filesystem::path& root);  // throws what create() would say of such a folder
 
@@ -41,8 +41,8 @@ class RunFolder {
 
   static bool is_run(const std::filesystem::path& root);
 
-  // Whether the folder holds something that training made: a checkpoint or a line of metrics. A run without
-  // rebased.lock, of an earlier version or laid there by hand, counts as begun.
+  // Whether the folder holds something that training made: a checkpoint or a line of metrics. A run that is not ours,
+  // of an earlier version or laid there by hand, counts as begun.
   static bool is_begun(const std::filesystem::path& root);
 
   const std::filesystem::path& root() const { return root_; }
@@ -59,7 +59,8 @@ class RunFolder {
   // trainer_state.json; the latter is to be written last.
   std::vector<CheckpointEntry> list_checkpoints() const;
 
-  // Removes what a killed process was writing of this run: the temporary names of its own files and checkpoints.
+  // Removes what a killed process was writing of this run, if it is ours: the temporary names of its own files and
+  // checkpoints.
   void remove_leftovers() const;
 
   // Of the checkpoints up to step `newest`, removes all but the newest `keep` complete ones, and incomplete ones older
@@ -68,7 +69,8 @@ class RunFolder {
   void prune_checkpoints(int64_t keep, int64_t newest) const;
 
  private:
-  explicit RunFolder(std::filesystem::path root);  // locks it
+  explicit RunFolder(std::filesystem::path root);            // locks it
+  static RunFolder take(const std::filesystem::path& root);  // locks it, checks that it is free and marks it as ours
   std::filesystem::path root_;
   std::shared_ptr<const FileLock> lock_;
 };

@@ -123,6 +123,13 @@ TEST(RunFolder, PruningLeavesWhatAUserPutThere) {
   std::filesystem::rename(run.checkpoint(200), folder / "far");
   std::filesystem::create_directory_symlink(folder / "far", run.checkpoint(200));
   run.prune_checkpoints(1, 300);
+  put_file(run.checkpoint(50) / "model.safetensors", "old");
+  put_file(folder / "state", "kept elsewhere");
+  std::filesystem::create_symlink(folder / "state", run.checkpoint(50) / "trainer_state.json");
+  run.prune_checkpoints(1, 300);
+  EXPECT_FALSE(std::filesystem::exists(run.checkpoint(50) / "model.safetensors"));
+  EXPECT_TRUE(std::filesystem::is_symlink(run.checkpoint(50) / "trainer_state.json"));
+  EXPECT_EQ(get_file(folder / "state"), "kept elsewhere");
   EXPECT_EQ(get_file(run.checkpoint(100) / "NOTES.md"), "mine");
   EXPECT_FALSE(std::filesystem::exists(run.checkpoint(100) / "model.safetensors"));
   EXPECT_EQ(get_file(folder / "far/model.safetensors"), "weights");
@@ -133,7 +140,7 @@ constexpr const char* kEnding = ".rebased-tmp-0000000c-000000ab";
 
 TEST(RunFolder, WhatAKilledProcessWasWritingIsRemoved) {
   TempFolder folder;
-  put_file(folder / "run/rebased.lock", "");
+  RunFolder::create(folder / "run");
   put_file(folder / ("run/recipe.toml" + std::string(kEnding)), "half");
   const RunFolder run = RunFolder::create(folder / "run");  // empty but for that
   EXPECT_FALSE(std::filesystem::exists(folder / ("run/recipe.toml" + std::string(kEnding))));
@@ -164,6 +171,40 @@ TEST(RunFolder, NothingElseIsRemoved) {
   run.remove_leftovers();
   for (const auto& path : others) EXPECT_EQ(get_file(path), "mine") << path;
   EXPECT_EQ(get_file(folder / "far/config.json"), "mine");
+}
+
+// A file of that name may be anybody's: what is ours has our mark in it.
+TEST(RunFolder, AFolderWithALockOfAnotherIsNotTouched) {
+  TempFolder folder;
+  const std::string ending = kEnding, ours = [&] {
+    RunFolder::create(folder / "ours");
+    return get_file(folder / "ours/rebased.lock");
+  }();
+  EXPECT_NE(ours, "");
+  for (const std::string& lock : std::vector<std::string>{"", "4711", ours + "x", std::string(ours.size(), ' ')}) {
+    const auto root = folder / "other";
+    put_file(root / "rebased.lock", lock);
+    put_file(root / ("recipe.toml" + ending), "mine");
+    EXPECT_THAT([&] { RunFolder::create(root); }, ThrowsMessage<ConfigError>(HasSubstr("is not empty")));
+    put_file(root / "recipe.toml", "name = 'mine'");  // somebody goes on with it
+    RunFolder::open(root).remove_leftovers();
+    EXPECT_EQ(get_file(root / ("recipe.toml" + ending)), "mine");
+    EXPECT_EQ(get_file(root / "rebased.lock"), lock);
+    EXPECT_THAT([&] { RunFolder::create(root); }, ThrowsMessage<ConfigError>(HasSubstr("already holds a run")));
+    std::filesystem::remove_all(root);
+  }
+}
+
+TEST(RunFolder, OneThatWasKilledBeforeItWasMarkedIsTaken) {
+  TempFolder folder;
+  put_file(folder / "run/rebased.lock", "");
+  const RunFolder run = RunFolder::create(folder / "run");
+  EXPECT_EQ(get_file(folder / "run/rebased.lock"), get_file(RunFolder::create(folder / "new").root() / "rebased.lock"));
+  put_file(folder / "lock", "");
+  std::filesystem::create_directory(folder / "linked");
+  std::filesystem::create_symlink("../lock", folder / "linked/rebased.lock");
+  EXPECT_THROW(RunFolder::create(folder / "linked"), ConfigError);
+  EXPECT_EQ(get_file(folder / "lock"), "");
 }
 
 TEST(RunFolder, ARefusedFolderIsNotTouched) {
