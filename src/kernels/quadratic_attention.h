@@ -22,7 +22,7 @@ constexpr int64_t quadratic_feature_count(int64_t Dk, const QuadraticKernel& ker
   return (kernel.a != 0 ? 1 : 0) + (kernel.b != 0 ? Dk : 0) + (kernel.c != 0 ? Dk * (Dk + 1) / 2 : 0);
 }
 
-inline constexpr int64_t kMaxKeyDim = 64;
+inline constexpr int64_t kMaxKeyDim = 128;
 
 // Whether N queries, each as pairs with up to T keys, take fewer operations than all T queries as pairs, and than all
 // of them through a state; and keys are not too wide for it.

@@ -314,10 +314,10 @@ void add_softmax_attentions(Rows& rows) {
 // Wider keys than the kernel of pairs takes.
 void add_wide_keys(Rows& rows) {
   for (const auto& [name, kernel] : {std::pair("squares", QuadraticKernel{0, 0, 1}), {"taylor", {1, 1, 0.5}}}) {
-    const int64_t F = kernels::quadratic_feature_count(65, kernel);
+    const int64_t Dk = kernels::kMaxKeyDim + 1, F = kernels::quadratic_feature_count(Dk, kernel);
     const QuadraticOptions options{.kernel = kernel, .scale = 0.1, .eps = 0.05};
     rows.add(fmt::format("quadratic_wide_{}", name),
-             {{Shape({2, 9, 1, 65}), Shape({2, 9, 1, 65}), Shape({2, 9, 1, 3}), Shape({2, 1, F, 3}), Shape({2, 1, F})}},
+             {{Shape({2, 9, 1, Dk}), Shape({2, 9, 1, Dk}), Shape({2, 9, 1, 3}), Shape({2, 1, F, 3}), Shape({2, 1, F})}},
              [options](Engine&, Operands x) {
                LinearState state{x[3], x[4]};
                const Value o = quadratic_attention(x[0], x[1], x[2], options, &state);

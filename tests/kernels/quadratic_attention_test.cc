@@ -158,6 +158,7 @@ TEST(QuadraticAttentionCpu, MatchesReferenceForEverySizeAndForm) {
   const ThreadCount one(1);
   sweep({1, 2, 3, 15, 16, 17, 63, 64, 65}, {1, 4, 5, 8, 16, 17}, {1, 2, 5, 16, 21, 64, 65}, 400000);
   sweep({2, 17, 65, 130, 257}, {8, 16, 32, 64}, {2, 5, 21, 64, 65}, 1500000);
+  sweep({1, 3, 17, 65, 130}, {65, 96, kMaxKeyDim}, {2, 5, 21, 64}, 6000000);
 }
 
 TEST(QuadraticAttentionCpu, EveryThreadCountMatchesReference) {

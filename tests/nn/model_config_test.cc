@@ -45,7 +45,10 @@ TEST(ModelConfig, NeedsMixers) {
 TEST(ModelConfig, RefusesValuesOutOfRange) {
   EXPECT_THAT(refusal({{"vocab_size", 0}}), HasSubstr("vocab_size"));
   EXPECT_THAT(refusal({{"norm", "batch"}}), HasSubstr("norm"));
-  EXPECT_THAT(refusal(with_mixer({{"type", "rebased"}, {"feature_dim", 65}})), HasSubstr("feature_dim"));
+  for (const char* type : {"rebased", "based"}) {
+    EXPECT_THAT(refusal(with_mixer({{"type", type}, {"feature_dim", 129}})),
+                HasSubstr("feature_dim: expected a number 1 to 128, found 129"));
+  }
 }
 
 TEST(ModelConfig, RefusesMixersThatCannotBe) {

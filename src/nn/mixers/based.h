@@ -22,7 +22,7 @@ class BasedMixer : public SequenceMixer {
     template <class V>
     void visit(V& v) {
       v("num_heads", num_heads, "heads", between(1, kMostChannels));
-      v("feature_dim", feature_dim, "width of queries and keys a head", between(1, 64));
+      v("feature_dim", feature_dim, "width of queries and keys a head", between(1, kernels::kMaxKeyDim));
       v("head_dim", head_dim, "width of values a head; 0: d_model / num_heads rounded down", between(0, kMostChannels));
       v("eps", eps, "added to the normaliser; part of the model", number_from_zero());
       v("qk_norm", qk_norm, "LayerNorm over all heads of q and of k (Based + norm)");
