@@ -10,4 +10,7 @@ namespace rebased {
 // are.
 std::string printable(std::string_view text);
 
+// At most 60 bytes of the text, then "..." where there are more; no UTF-8 character is cut.
+std::string shortened(std::string_view text);
+
 }  // namespace rebased

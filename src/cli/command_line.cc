@@ -137,12 +137,8 @@ std::shared_ptr<Json> CommandLine::add_options(std::span<const OptionHelp> rows)
   for (const OptionHelp& row : rows) {
     std::string flag = "--" + row.name;
     std::replace(flag.begin(), flag.end(), '_', '-');
-    auto take = [typed, row](const std::string& text) {
-      if (row.type == "string") {
-        (*typed)[row.name] = text;
-      } else {
-        apply_set(*typed, row.name + "=" + text);
-      }
+    auto take = [typed, row, flag](const std::string& text) {
+      (*typed)[row.name] = row.type == "string" ? Json(text) : parse_typed_value(text, flag, "");
     };
     const std::string placeholder = row.type == "integer" ? "N" : row.type == "number" ? "X" : "TEXT";
     impl_->app->add_option_function<std::string>(flag, take, row.help)

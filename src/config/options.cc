@@ -12,14 +12,6 @@ namespace {
 
 std::string opening(const std::string& where) { return where.empty() ? "" : where + ": "; }
 
-std::string shortened(std::string text) {
-  constexpr size_t kLongest = 60;
-  if (text.size() <= kLongest) return text;
-  size_t end = kLongest;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // not inside a UTF-8 character
-  return text.substr(0, end) + "...";
-}
-
 std::string found_text(const Json& value) {
   if (value.is_object()) return "a table";
   if (value.is_array()) return fmt::format("a list of {}", value.size());
@@ -59,8 +51,8 @@ OneOf one_of(std::initializer_list<const char*> choices) { return {{choices.begi
 
 void OneOf::check(std::string_view value, const std::string& where) const {
   if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
-  throw ConfigError("{}expected one of {}, found '{}'{}", opening(where), fmt::join(choices, ", "),
-                    shortened(std::string(value)), did_you_mean(value, choices));
+  throw ConfigError("{}expected one of {}, found '{}'{}", opening(where), fmt::join(choices, ", "), shortened(value),
+                    did_you_mean(value, choices));
 }
 
 Range between(long double low, long double high) { return {low, high}; }
@@ -90,7 +82,7 @@ void require_table(const Json& value, const std::string& where) {
 }
 
 void refuse_key(std::string_view key, const std::vector<std::string>& known, const std::string& where) {
-  throw ConfigError("{}unknown key '{}'{}", opening(where), shortened(std::string(key)), did_you_mean(key, known));
+  throw ConfigError("{}unknown key '{}'{}", opening(where), shortened(key), did_you_mean(key, known));
 }
 
 std::optional<int64_t> whole_number(const Json& value) {

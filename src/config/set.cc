@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "config/document.h"
 
 namespace rebased {
@@ -24,17 +25,6 @@ std::vector<std::string> split_path(std::string_view path, std::string_view assi
   return keys;
 }
 
-Json parse_value(std::string_view text) {
-  const bool bracketed = !text.empty() && std::string_view("[{\"'").find(text.front()) != std::string_view::npos;
-  try {
-    const Json document = parse_toml("value = " + std::string(text), "--set");
-    if (document.size() == 1) return document.front();
-  } catch (const ConfigError&) {
-    if (bracketed) throw;
-  }
-  return std::string(text);
-}
-
 Json& element_of(Json& list, const std::string& key, std::string_view assignment) {
   size_t index = 0;
   const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), index);
@@ -47,14 +37,26 @@ Json& element_of(Json& list, const std::string& key, std::string_view assignment
 
 }  // namespace
 
+Json parse_typed_value(std::string_view text, std::string_view where, std::string_view field) {
+  const bool bracketed = !text.empty() && std::string_view("[{\"'").find(text.front()) != std::string_view::npos;
+  try {
+    return parse_toml_value(text, where, field);
+  } catch (const ConfigError&) {
+    if (bracketed) throw;
+  }
+  return std::string(text);
+}
+
 void apply_set(Json& document, std::string_view assignment) {
   const size_t equals = assignment.find('=');
   if (equals == std::string_view::npos) throw ConfigError("--set {}: expected KEY=VALUE", assignment);
-  Json value = parse_value(assignment.substr(equals + 1));
+  const std::string_view key_path = assignment.substr(0, equals);
+  Json value =
+      parse_typed_value(assignment.substr(equals + 1), fmt::format("--set {}", shortened(assignment)), key_path);
   Json changed = document;  // so that a refused path changes nothing
   Json* node = &changed;
   std::string path;
-  for (const std::string& key : split_path(assignment.substr(0, equals), assignment)) {
+  for (const std::string& key : split_path(key_path, assignment)) {
     if (node->is_null()) *node = Json::object();
     if (node->is_array()) {
       node = &element_of(*node, key, assignment);

@@ -20,16 +20,47 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "config/document.h"
 
 namespace rebased {
 namespace {
 
+// How messages say where something stands: "recipe.toml:2:5" in a file, or "--set a=[1" for a value on its own.
+class Source {
+ public:
+  Source(std::string_view text, std::string_view name, bool is_file) : text_(text), name_(name), is_file_(is_file) {}
+
+  std::string_view text() const { return text_; }
+  std::string line(uint32_t line) const { return is_file_ ? fmt::format("{}:{}", name_, line) : name_; }
+  std::string place(const toml::source_position& at) const {
+    return is_file_ ? fmt::format("{}:{}:{}", name_, at.line, at.column) : name_;
+  }
+
+  [[noreturn]] void refuse_syntax(const toml::parse_error& error) const {
+    const toml::source_position& at = error.source().begin;
+    const std::string found = is_file_ ? fmt::format(", found '{}'", shortened(line_text(at.line))) : "";
+    throw ConfigError("{}: expected TOML{}: {}", place(at), found, error.description());
+  }
+
+ private:
+  std::string_view line_text(uint32_t line) const {
+    std::string_view rest = text_;
+    for (; line > 1; --line) rest.remove_prefix(std::min(rest.find('\n'), rest.size() - 1) + 1);
+    rest = rest.substr(0, rest.find_first_of("\r\n"));
+    return rest.substr(std::min(rest.find_first_not_of(" \t"), rest.size()));
+  }
+
+  std::string_view text_;
+  std::string name_;
+  bool is_file_;
+};
+
 // toml++ recurses into brackets, and builds and frees dotted keys by recursion; this reads just enough of the grammar
 // to bound both before it is called.
 class DepthScan {
  public:
-  DepthScan(std::string_view text, std::string_view file) : text_(text), file_(file) {}
+  explicit DepthScan(const Source& source) : text_(source.text()), source_(source) {}
 
   void run() {
     while (at_ < text_.size()) {
@@ -56,7 +87,7 @@ class DepthScan {
       dots_ = 0;
     }
     if (brackets_ > kMaxDocumentDepth || dots_ > kMaxDocumentDepth) {
-      throw ConfigError("{}:{}: nested deeper than {} levels", file_, line_, int{kMaxDocumentDepth});
+      throw ConfigError("{}: nested deeper than {} levels", source_.line(line_), int{kMaxDocumentDepth});
     }
   }
 
@@ -75,25 +106,30 @@ class DepthScan {
   }
 
   std::string_view text_;
-  std::string_view file_;
+  const Source& source_;
   size_t at_ = 0;
-  int line_ = 1;
+  uint32_t line_ = 1;
   int brackets_ = 0;
   int dots_ = 0;
 };
 
 class Converter {
  public:
-  explicit Converter(std::string_view file) : file_(file) {}
+  explicit Converter(const Source& source) : source_(source) {}
 
-  Json convert(const toml::node& node, int depth) const {
-    if (depth > kMaxDocumentDepth) fail(node, fmt::format("nested deeper than {} levels", int{kMaxDocumentDepth}));
+  // `path` is the dotted one of the node.
+  Json convert(const toml::node& node, const std::string& path, int depth) const {
+    if (depth > kMaxDocumentDepth) {
+      fail(node, path, fmt::format("nested deeper than {} levels", int{kMaxDocumentDepth}));
+    }
     switch (node.type()) {
       case toml::node_type::table:
-        return convert_table(*node.as_table(), depth);
+        return convert_table(*node.as_table(), path, depth);
       case toml::node_type::array: {
         Json list = Json::array();
-        for (const toml::node& element : *node.as_array()) list.push_back(convert(element, depth + 1));
+        for (const toml::node& element : *node.as_array()) {
+          list.push_back(convert(element, below(path, std::to_string(list.size())), depth + 1));
+        }
         return list;
       }
       case toml::node_type::string:
@@ -104,7 +140,7 @@ class Converter {
         return node.as_boolean()->get();
       case toml::node_type::floating_point: {
         const double number = node.as_floating_point()->get();
-        if (!std::isfinite(number)) fail(node, "numbers must be finite");
+        if (!std::isfinite(number)) fail(node, path, fmt::format("expected a finite number, found {}", number));
         return number;
       }
       case toml::node_type::date:
@@ -114,19 +150,22 @@ class Converter {
       case toml::node_type::date_time:
         return streamed(node.as_date_time()->get());
       default:
-        fail(node, "a value of an unknown type");
+        fail(node, path, "a value of an unknown type");
     }
   }
 
  private:
   // toml++ sorts the keys of a table; their places in the text give the order back.
-  Json convert_table(const toml::table& table, int depth) const {
+  Json convert_table(const toml::table& table, const std::string& path, int depth) const {
     std::vector<std::pair<const toml::key*, const toml::node*>> entries;
     for (auto&& [key, node] : table) entries.emplace_back(&key, &node);
     std::stable_sort(entries.begin(), entries.end(),
                      [](const auto& a, const auto& b) { return a.first->source().begin < b.first->source().begin; });
     Json object = Json::object();
-    for (const auto& [key, node] : entries) object[std::string(key->str())] = convert(*node, depth + 1);
+    for (const auto& [key, node] : entries) {
+      const std::string name(key->str());
+      object[name] = convert(*node, below(path, name), depth + 1);
+    }
     return object;
   }
 
@@ -137,24 +176,40 @@ class Converter {
     return text.str();
   }
 
-  [[noreturn]] void fail(const toml::node& node, std::string_view problem) const {
-    const auto& begin = node.source().begin;
-    throw ConfigError("{}:{}:{}: {}", file_, begin.line, begin.column, problem);
+  static std::string below(const std::string& path, const std::string& name) {
+    return path.empty() ? name : path + "." + name;
   }
 
-  std::string_view file_;
+  [[noreturn]] void fail(const toml::node& node, const std::string& path, std::string_view problem) const {
+    const std::string field = path.empty() ? "" : path + ": ";
+    throw ConfigError("{}: {}{}", source_.place(node.source().begin), field, problem);
+  }
+
+  const Source& source_;
 };
+
+toml::table parse(const Source& source) {
+  DepthScan(source).run();
+  try {
+    return toml::parse(source.text());
+  } catch (const toml::parse_error& error) {
+    source.refuse_syntax(error);
+  }
+}
 
 }  // namespace
 
 Json parse_toml(std::string_view text, std::string_view file) {
-  DepthScan(text, file).run();
-  try {
-    return Converter(file).convert(toml::parse(text), 0);
-  } catch (const toml::parse_error& error) {
-    const auto& begin = error.source().begin;
-    throw ConfigError("{}:{}:{}: {}", file, begin.line, begin.column, error.description());
-  }
+  const Source source(text, file, true);
+  return Converter(source).convert(parse(source), "", 0);
+}
+
+Json parse_toml_value(std::string_view text, std::string_view where, std::string_view field) {
+  const std::string line = "value = " + std::string(text);
+  const Source source(line, where, false);
+  const toml::table table = parse(source);
+  if (table.size() != 1) throw ConfigError("{}: expected one value", where);
+  return Converter(source).convert(*table.get("value"), std::string(field), 1);
 }
 
 }  // namespace rebased

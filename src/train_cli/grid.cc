@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "config/document.h"
 
 namespace rebased {
@@ -43,13 +44,14 @@ std::string label_of(const Json& value) {
 
 std::vector<Json> values_of(const std::string& grid) {
   const size_t equals = grid.find('=');
-  Json document = Json::object();
-  if (equals != std::string::npos) apply_set(document, "values" + grid.substr(equals));
-  if (!document.contains("values") || !document["values"].is_array() || document["values"].empty()) {
-    throw UsageError("--grid {}: expected KEY=[VALUE, ...]", grid);
+  Json list;
+  if (equals != std::string::npos) {
+    list =
+        parse_typed_value(grid.substr(equals + 1), fmt::format("--grid {}", shortened(grid)), grid.substr(0, equals));
   }
+  if (!list.is_array() || list.empty()) throw UsageError("--grid {}: expected KEY=[VALUE, ...]", grid);
   std::vector<Json> values;
-  for (const Json& value : document["values"]) {
+  for (const Json& value : list) {
     if (std::find(values.begin(), values.end(), value) != values.end()) {
       throw UsageError("--grid {}: {} is there twice", grid, to_toml_value(value));
     }

@@ -29,5 +29,13 @@ TEST(Printable, LinesOfTheLogAreOneLine) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "warning: a\\x00b\\n\\x1b[2J\\x7f is odd\n");
 }
 
+TEST(Shortened, CutsBetweenCharacters) {
+  EXPECT_EQ(shortened(""), "");
+  const std::string longest(60, 'x');
+  EXPECT_EQ(shortened(longest), longest);
+  EXPECT_EQ(shortened(longest + "y"), longest + "...");
+  EXPECT_EQ(shortened(std::string(59, 'x') + "\xc3\xa9"), std::string(59, 'x') + "...");
+}
+
 }  // namespace
 }  // namespace rebased

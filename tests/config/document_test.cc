@@ -64,12 +64,43 @@ TEST(Toml, CharactersBeyondAsciiAreTextAndNeverSpace) {
 TEST(Toml, ErrorsNameFileLineAndColumn) {
   expect_toml_refused("a = 1\nb = = 2\n", "recipe.toml:2:5: ");
   expect_toml_refused("a = 1\na = 2\n", "recipe.toml:2:");
-  expect_toml_refused("a = 1\nb = nan\n", "recipe.toml:2:5: numbers must be finite");
-  expect_toml_refused("a = -inf", "recipe.toml:1:5: numbers must be finite");
+  expect_toml_refused("a = 1\nb = nan\n", "recipe.toml:2:5: b: expected a finite number, found nan");
+  expect_toml_refused("a = -inf", "recipe.toml:1:5: a: expected a finite number, found -inf");
   expect_toml_refused("a = 9223372036854775808", "recipe.toml:1:");
   expect_toml_refused("a = \"\xff\"", "recipe.toml:1:");
   expect_toml_refused("a = \"open", "recipe.toml:1:");
   expect_toml_refused("a = '''open\n\n", "recipe.toml:");
+}
+
+TEST(Toml, ErrorsNameTheFieldAndWhatWasFound) {
+  expect_toml_refused("[optimizer]\nratio = nan",
+                      "recipe.toml:2:9: optimizer.ratio: expected a finite number, found nan");
+  expect_toml_refused("[a]\nb = [1, +inf]", "recipe.toml:2:9: a.b.1: expected a finite number, found inf");
+  expect_toml_refused("[[a]]\n[[a]]\nb = { c = -inf }", "a.1.b.c: expected a finite number, found -inf");
+  for (const char* value : {"", "abc", "01", "1_", "1e999", "99999999999999999999", "None", "2024-13-01", "10:20",
+                            "\"x", "1,5", "1 2", "0x", ".5"}) {
+    const std::string line = std::string("lr = ") + value;
+    expect_toml_refused("[a]\n \t" + line + "\r\nb = 1", "recipe.toml:2:");
+    expect_toml_refused("[a]\n \t" + line + "\nb = 1", ": expected TOML, found '" + line + "': ");
+    expect_toml_refused(line, "expected TOML, found '" + line + "': ");
+  }
+  expect_toml_refused("lr = x" + repeated("y", 100), "found 'lr = x" + repeated("y", 54) + "...': ");
+  expect_toml_refused("a = [1,\n", "expected TOML, found 'a = [1,': ");
+}
+
+TEST(Toml, AValueOnItsOwnIsNamedAsTheCallerSays) {
+  EXPECT_EQ(parse_toml_value("[1, {a = 2}]", "f", "x").dump(), R"([1,{"a":2}])");
+  const auto refuses = [](const char* text, const char* message) {
+    EXPECT_THAT([&] { parse_toml_value(text, "--flag", "x.y"); }, ThrowsMessage<ConfigError>(HasSubstr(message)));
+    EXPECT_THAT([&] { parse_typed_value(text, "--flag", "x.y"); }, ThrowsMessage<ConfigError>(HasSubstr(message)));
+  };
+  refuses("[nan]", "--flag: x.y.0: expected a finite number, found nan");
+  refuses("{a = [1, inf]}", "--flag: x.y.a.1: expected a finite number, found inf");
+  refuses("[1", "--flag: expected TOML: ");
+  refuses("'a", "--flag: expected TOML: ");
+  EXPECT_THAT([] { parse_toml_value("nan", "--flag", ""); },
+              ThrowsMessage<ConfigError>("--flag: expected a finite number, found nan"));
+  for (const char* word : {"nan", "inf", "abc", "", "1\nb = 2"}) EXPECT_EQ(parse_typed_value(word, "f", "x"), word);
 }
 
 TEST(Toml, DepthIsLimited) {
@@ -217,7 +248,8 @@ TEST(Set, RefusesPathsThatLeadNowhereAndChangesNothing) {
     EXPECT_EQ(doc, Json::parse(text));
   };
   refuses("a.b=1", "--set a.b=1: 'a' is neither a table nor a list");
-  refuses("t.x=[1", "--set:1:");
+  refuses("t.x=[1", "--set t.x=[1: expected TOML: ");
+  refuses("t.x=[1]\nb = 2", "expected one value");
   refuses("l.2=1", "--set l.2=1: expected an element of a list of 2 counted from 0, found '2'");
   refuses("l.-1=1", "counted from 0, found '-1'");
   refuses("l.0x=1", "counted from 0, found '0x'");

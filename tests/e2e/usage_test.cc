@@ -86,6 +86,8 @@ TEST_F(Usage, WhatIsMissingOrNoNumberIsRefused) {
   expect_refused("prepare mqar", 2, "--out");
   expect_refused("generate model -p a -n many", 2, "many");
   expect_refused("generate model -p a --top-k many", 2, "top_k");
+  expect_refused("generate model -p a --top-k [nan]", 2, "--top-k: 0: expected a finite number, found nan");
+  expect_refused("generate model -p a --top-k '{'", 2, "--top-k: expected TOML: ");
   expect_refused("ls mixers --threads 0", 2, "--threads: expected a number 1 to 1024, found 0");
   expect_refused("--threads 99999 ls mixers", 2, "--threads");
 }

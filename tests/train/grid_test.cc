@@ -51,6 +51,10 @@ TEST(Grid, RefusesWhatIsNoListOrTellsAValueTwice) {
     EXPECT_THAT([&] { grid_points({grid}); }, ThrowsMessage<UsageError>(HasSubstr("expected KEY=[VALUE, ...]")))
         << grid;
   }
+  EXPECT_THAT(
+      [] { grid_points({"optimizer.lr=[1,nan]"}); },
+      ThrowsMessage<ConfigError>("--grid optimizer.lr=[1,nan]: optimizer.lr.1: expected a finite number, found nan"));
+  EXPECT_THAT([] { grid_points({"seed=[1"}); }, ThrowsMessage<ConfigError>(HasSubstr("--grid seed=[1: expected TOML")));
   EXPECT_THAT([] { grid_points({"seed=[1,2,1]"}); }, ThrowsMessage<UsageError>(HasSubstr("1 is there twice")));
 }
 
