@@ -116,7 +116,7 @@ std::unique_ptr<LoadedModel> model_to_time(const BenchArguments& arguments) {
   if (arguments.model) return LoadedModel::open(*arguments.model, arguments.weights);
   const std::optional<CpuEngine::Packing> weights = packing_of(arguments.weights.value_or("f32"));
   if (arguments.config)
-    return random_model(parse_json(read_file(*arguments.config), *arguments.config), *arguments.config, weights);
+    return random_model(parse_json(read_request(*arguments.config), *arguments.config), *arguments.config, weights);
   return random_model(paper_model_config(), "the default model", weights);
 }
 

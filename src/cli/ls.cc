@@ -73,7 +73,7 @@ std::string detail_text(const Listed& listed) {
   return fmt::format("{}: {}\n\n{}", listed.name, listed.summary, options.text());
 }
 
-std::string detail_text(const RecipeFile& recipe) { return read_file(recipe.path); }
+std::string detail_text(const RecipeFile& recipe) { return read_request(recipe.path); }
 
 template <class Item>
 const Item& find_named(const std::vector<Item>& list, const std::string& name, const char* kind) {

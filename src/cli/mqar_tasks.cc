@@ -35,7 +35,8 @@ Json options_of(const std::string& spec) {
       throw UsageError("--tasks {}: expected KEY=VALUE,... as in L=64,K=4, or a file named *.safetensors or *.toml",
                        spec);
     }
-    apply_set(options, full_key(part.substr(0, equals)) + part.substr(equals));
+    const std::string key = full_key(part.substr(0, equals));
+    options[key] = parse_typed_value(part.substr(equals + 1), "--tasks " + spec, key);
     begin = end + 1;
   }
   return options;
@@ -53,7 +54,7 @@ NamedTask generate_mqar(Json options, const std::string& where, const TaskDefaul
 }
 
 std::vector<NamedTask> read_list(const std::string& file, const TaskDefaults& defaults) {
-  const auto list = options_from_json<TaskList>(parse_toml(read_file(file), file), file);
+  const auto list = options_from_json<TaskList>(parse_toml(read_request(file), file), file);
   if (list.tasks.empty()) throw ConfigError("{}: expected at least one [[tasks]], found none", file);
   std::vector<NamedTask> tasks;
   for (size_t i = 0; i < list.tasks.size(); ++i) {

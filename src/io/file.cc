@@ -101,6 +101,14 @@ std::string read_file(const std::string& path) {
   return bytes;
 }
 
+std::string read_request(const std::string& path) {
+  try {
+    return read_file(path);
+  } catch (const IoError& error) {
+    throw ConfigError(std::string(error.what()));
+  }
+}
+
 AtomicFile::AtomicFile(const std::string& path)
     : path_(replaceable_file(path)),
       temporary_(temporary_name(path_)),

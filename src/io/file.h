@@ -33,6 +33,10 @@ void release_pages(std::span<const std::byte> bytes);
 // All bytes of a regular file, of a pipe that somebody has opened for writing, or of a terminal. Throws IoError.
 std::string read_file(const std::string& path);
 
+// The same for a document that says what to do: a recipe, a list of tasks, a configuration. Where it cannot be read,
+// something else was asked for than meant: throws ConfigError, whatever the reason.
+std::string read_request(const std::string& path);
+
 // A file that appears at `path` complete or not at all, whatever happens: it grows under a temporary name in the same
 // folder and takes its name in commit(), after its bytes have reached the disk. Without commit() nothing is left
 // behind, unless the process is killed: then PATH.rebased-tmp-* stays. Where `path` is a symbolic link, what it names
@@ -56,8 +60,8 @@ class AtomicFile {
 
 void write_file_atomic(const std::string& path, std::string_view bytes);  // throws IoError
 
-// Adds to the end of a file, which is made where there is none. Throws IoError, also where the path leads to a pipe or a
-// device.
+// Adds to the end of a file, which is made where there is none. Throws IoError, also where the path leads to a pipe or
+// a device.
 void append_to_file(const std::string& path, std::string_view bytes);
 
 uint64_t xxh64(std::span<const std::byte> bytes);  // XXH64 with seed 0

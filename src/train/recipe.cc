@@ -1,9 +1,13 @@
 #include "train/recipe.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/printable.h"
+#include "base/suggest.h"
 #include "config/document.h"
 #include "data/task_registry.h"
 #include "io/file.h"
@@ -58,8 +62,24 @@ void fill_model(const Json& document, Recipe& recipe, std::string_view where) {
   }
 }
 
+// "cpu", or what the program with libtorch takes: [torch:]TYPE[:N].
+void check_device(std::string_view device, std::string_view where) {
+  static const std::vector<std::string> types = {"cpu", "cuda", "hip",           "hpu", "ipu",
+                                                 "mps", "mtia", "privateuseone", "xla", "xpu"};
+  constexpr std::string_view kPrefix = "torch:";
+  const std::string_view own = device.starts_with(kPrefix) ? device.substr(kPrefix.size()) : device;
+  const size_t colon = own.find(':');
+  const std::string_view type = own.substr(0, colon), number = colon == own.npos ? "0" : own.substr(colon + 1);
+  const bool numbered = !number.empty() && number.find_first_not_of("0123456789") == number.npos;
+  if (numbered && std::find(types.begin(), types.end(), type) != types.end()) return;
+  throw ConfigError(
+      "{}: device: expected cpu, or a device of libtorch as in cuda:0 or torch:cpu, of the types {}; "
+      "found '{}'{}",
+      where, fmt::join(types, ", "), shortened(device), did_you_mean(type, types));
+}
+
 void check_training(const Json& document, Recipe& recipe, std::string_view where) {
-  if (recipe.device.empty()) throw ConfigError("{}: device: expected cpu or a device of libtorch, found ''", where);
+  check_device(recipe.device, where);
   if (recipe.data.is_text()) {
     if (recipe.train.steps == 0) throw ConfigError("{}: train.steps: text needs a number of steps, found 0", where);
     if (!document.value("schedule", Json::object()).contains("kind")) recipe.schedule.kind = "cosine";
@@ -122,14 +142,14 @@ std::optional<Shape> saved_shape(const RunFolder& folder, const std::string& nam
 }  // namespace
 
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& assignments) {
-  Json document = parse_toml(read_file(path), path);
+  Json document = parse_toml(read_request(path), path);
   for (const std::string& assignment : assignments) apply_set(document, assignment);
   return recipe_of_file(document, path);
 }
 
 Recipe load_run_recipe(const RunFolder& folder) {
   const std::string path = folder.recipe().string();
-  Json document = parse_toml(read_file(path), path);
+  Json document = parse_toml(read_request(path), path);
   if (document.contains("model")) {
     complete_saved_config(document["model"], [&](const std::string& name) { return saved_shape(folder, name); });
   }

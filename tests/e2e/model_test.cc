@@ -45,7 +45,7 @@ TEST_F(Generate, APromptMayComeFromAPipeThatSomebodyWritesTo) {
   expect_refused("generate model --prompt-file pipe", 1, "pipe: nothing came out of this pipe");
   expect_refused("generate model --prompt-file /dev/zero", 1, "/dev/zero: expected a file, found a device");
   expect_refused("eval ppl model pipe", 1, "pipe: expected a file, found a pipe");
-  expect_refused("eval mqar model --tasks /dev/fd/0.toml", 1, "/dev/fd/0.toml");
+  expect_refused("eval mqar model --tasks /dev/fd/0.toml", 2, "/dev/fd/0.toml");
 }
 
 TEST_F(Generate, SamplingFlagsTakeEffect) {
@@ -152,7 +152,7 @@ TEST_F(Eval, MqarRefusesWhatDoesNotFit) {
   expect_refused("eval mqar model --tasks L=18,K=2", 2, "18 tokens are longer than the 16");
   expect_refused("eval mqar model --tasks 64", 2, "--tasks 64: expected KEY=VALUE");
   expect_refused("eval mqar model --tasks L=16,K=2,pwer=1", 2, "did you mean 'power'?");
-  expect_refused("eval mqar model --tasks missing.toml", 1, "missing.toml");
+  expect_refused("eval mqar model --tasks missing.toml", 2, "missing.toml");
   expect_refused("eval mqar model --tasks L=16,K=2 --batch 0", 2, "batch");
   write("empty.toml", "tasks = []\n");
   expect_refused("eval mqar model --tasks empty.toml", 2, "at least one [[tasks]]");
@@ -280,6 +280,8 @@ TEST_F(Bench, RefusesWhatCannotBeMeasured) {
   expect_refused("bench decode model --position -1", 2, "--position: expected a number 0 to 2147483647, found -1");
   expect_refused("bench decode model --rounds 0", 2, "--rounds: expected a number 1 to 1000000, found 0");
   expect_refused("bench decode model --config config.json", 2, "give either MODEL or --config");
+  expect_refused("bench decode --config none.json", 2, "none.json: cannot open");
+  expect_refused("bench decode --config model", 2, "model: expected a file, found a folder");
   expect_refused("bench prefill model --behind -1", 2, "--behind: expected a number 0 to 2147483647, found -1");
   expect_refused("bench prefill model --tokens many", 2, "--tokens: expected an integer, found 'many'");
   expect_refused("bench kernels --only nothing", 2, "no row has 'nothing' in its name");

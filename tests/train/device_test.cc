@@ -13,6 +13,7 @@ namespace rebased {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 struct Result {
@@ -54,12 +55,23 @@ TEST(Device, OfLibtorchIsAnotherPrograms) {
 }
 
 TEST(Device, ThatNobodyHasIsRefusedInOneSentence) {
-  for (const char* device : {"nonsense", "xla:0"}) {
+  const Result result = validate_on("xla:0");
+  EXPECT_NE(result.status, 0);
+  EXPECT_THAT(result.error, HasSubstr("xla:0"));
+  EXPECT_LT(std::count(result.error.begin(), result.error.end(), '\n'), 3) << result.error;
+}
+
+TEST(Device, ThatIsNoneIsAFaultOfTheRecipe) {
+  for (const std::string device : {"nonsense", "CPU", "cuda:", "cuda:x", "cuda:-1", "torch:", "torch:torch:cpu",
+                                   "torch", "cpu,", "cuda:0:1", "meta"}) {
     const Result result = validate_on(device);
-    EXPECT_NE(result.status, 0);
-    EXPECT_THAT(result.error, HasSubstr(device));
-    EXPECT_LT(std::count(result.error.begin(), result.error.end(), '\n'), 3) << result.error;
+    EXPECT_EQ(result.status, 2) << device;
+    EXPECT_THAT(result.error, AllOf(HasSubstr("recipe.toml: device: expected cpu, or a device of libtorch"),
+                                    HasSubstr("cpu, cuda, hip"), HasSubstr("found '" + device + "'")));
+    EXPECT_EQ(std::count(result.error.begin(), result.error.end(), '\n'), 1) << result.error;
   }
+  EXPECT_THAT(validate_on("cudo:0").error, HasSubstr("(did you mean 'cuda'?)"));
+  EXPECT_THAT(validate_on("''").error, HasSubstr("found ''"));
 }
 
 }  // namespace

@@ -67,6 +67,33 @@ TEST_F(TrainProgram, ARecipeIsAFileOrAPipeWithAWriter) {
   EXPECT_THAT(text.err, HasSubstr("pipe: expected a file, found a pipe"));
 }
 
+// Whatever is wrong with the recipe, whoever reads it: the code of usage, and one line that names it.
+TEST_F(TrainProgram, ARecipeThatIsNoneIsAUsageErrorOfEveryVerb) {
+  shell("mkdir folder; mkfifo pipe; echo 'lr = ' > bad.toml; echo 'x = 1' > unknown.toml; ln -s none dangling.toml");
+  write("device.toml", "device = \"abc\"\n" + std::string(kRecipe));
+  for (const std::string verb : {"train", "train --out new", "sweep --out swept", "validate", "bench"}) {
+    for (const std::string recipe : {"none.toml", "folder", "recipe.toml/below", "dangling.toml", "/dev/null/x", "pipe",
+                                     "/dev/zero", "bad.toml", "unknown.toml", "device.toml"}) {
+      const ProgramResult result = program(verb + " " + recipe);
+      EXPECT_EQ(result.status, 2) << verb << " " << recipe << ": " << result.err;
+      EXPECT_EQ(result.out, "");
+      EXPECT_THAT(result.err, MatchesRegex("rebased: " + recipe + "[: ][^\n]+\n")) << verb;
+      for (const char* made : {"new", "swept", "runs"}) EXPECT_FALSE(exists(made)) << verb << " " << recipe;
+    }
+  }
+}
+
+TEST_F(TrainProgram, WhatIsNoRunOrNotItsRecipeIsAUsageErrorOfResuming) {
+  ASSERT_EQ(program("train recipe.toml --out run").status, 0);
+  shell("mkdir folder; cp -r run broken; echo 'lr = ' > broken/recipe.toml");
+  for (const std::string typed :
+       {"none", "folder", "recipe.toml", "broken", "none.toml --out run", "folder --out run"}) {
+    const ProgramResult result = program("train --resume " + typed);
+    EXPECT_EQ(result.status, 2) << typed << ": " << result.err;
+    EXPECT_THAT(result.err, MatchesRegex("rebased: " + typed.substr(0, typed.find(' ')) + "[:/ ][^\n]+\n"));
+  }
+}
+
 TEST_F(TrainProgram, TextThatIsNotUtf8IsRefusedBeforeAnythingIsMade) {
   const ProgramResult result = shell("train train recipe.toml --out run --set $'name=\\xff'");
   EXPECT_EQ(result.status, 2);

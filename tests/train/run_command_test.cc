@@ -117,7 +117,7 @@ TEST_F(RunCommand, ResumingTakesTheRunsOwnRecipeOnly) {
   succeeds("train task.toml --out r --resume");
   succeeds("train r --out r/ --resume");
   succeeds("train r/recipe.toml --out r --resume");
-  refuses("train none.toml --out r --resume", 1, "none.toml");
+  refuses("train none.toml --out r --resume", 2, "none.toml: cannot open");
   refuses("train text.toml --out r --resume", 2, "text.toml: ");
   write("more.toml", std::string(kTask) + "checkpoint_every = 2\n");
   refuses("train more.toml --out r --resume", 2,

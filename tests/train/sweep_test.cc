@@ -65,7 +65,7 @@ TEST_F(Sweep, ReadsEverythingBeforeItTrains) {
     EXPECT_FALSE(exists("s")) << arguments;
   };
   refused("task.toml --grid 'optimizer.lr=[0.003,-1]'", 2, "optimizer.lr: expected");
-  refused("task.toml missing.toml", 1, "missing.toml");
+  refused("task.toml missing.toml", 2, "missing.toml: cannot open");
   refused("task.toml task.toml", 2, "the name task is taken in this sweep");
   refused("task.toml --grid 'model.mixers=[[{type=\"attention\"}],[{type=\"attenton\"}]]'", 2,
           "did you mean 'attention'");
