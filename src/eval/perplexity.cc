@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "engine/engine.h"
 #include "eval/losses.h"
+#include "eval/pass_size.h"
 #include "nn/token_limit.h"
 
 namespace rebased {
@@ -56,6 +57,9 @@ void check_perplexity(const LanguageModel& model, const ByteText& text, const Pe
     throw ConfigError("{}: {} of {} bytes is longer than the {} tokens that the model can take", text.name(),
                       options.carry_state ? "a text with carried state" : "a window", longest, limit);
   }
+  const int64_t T = std::min(options.window, text.size() - 1), windows = (text.size() - 2) / T + 1;
+  check_evaluation_pass("batch", options.carry_state ? 1 : std::min(options.batch, windows), T, model.config().d_model,
+                        model.state_bytes(1, longest));
 }
 
 double PerplexityScore::perplexity() const { return std::exp(nll / static_cast<double>(predicted)); }

@@ -25,8 +25,8 @@ struct PerplexityScore {
 };
 
 // What evaluate_perplexity refuses, before anything is computed. Throws ConfigError for a text of fewer than 2 ids, a
-// vocabulary without the 256 bytes, a window or batch below 1, and windows (with carry_state: a text) longer than the
-// model can take.
+// vocabulary without the 256 bytes, a window or batch below 1, a pass beyond the memory, and windows (with carry_state:
+// a text) longer than the model can take.
 void check_perplexity(const LanguageModel& model, const ByteText& text, const PerplexityOptions& options = {});
 
 // How well `model`, whose parameters lie on `engine`, predicts a text: every id but the first exactly once, in

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "engine/engine.h"
 #include "eval/losses.h"
+#include "eval/pass_size.h"
 #include "nn/token_limit.h"
 
 namespace rebased {
@@ -81,6 +82,7 @@ void check_recall(const LanguageModel& model, const TaskData& data, const Recall
     throw ConfigError("the task's rows of {} tokens are longer than the {} that the model can take", data.seq_len,
                       limit);
   }
+  check_evaluation_pass("batch", std::min(options.batch, data.examples), data.seq_len, model.config().d_model, 0);
   const bool labelled = std::any_of(data.labels.begin(), data.labels.end(), [](int32_t label) { return label >= 0; });
   if (!labelled) throw ConfigError("the task asks nothing: none of its {} positions is labelled", data.labels.size());
 }

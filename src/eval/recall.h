@@ -42,7 +42,7 @@ struct RecallEvalOptions {
 };
 
 // What evaluate_recall refuses, before anything is computed. Throws ConfigError for data with more ids or longer rows
-// than the model can take, without any label, or for a batch below 1.
+// than the model can take, without any label, for a batch below 1 or a pass beyond the memory.
 void check_recall(const LanguageModel& model, const TaskData& data, const RecallEvalOptions& options = {});
 
 // Accuracy of `model`, whose parameters lie on `engine`, on every labelled position of `data`. Works on any engine;

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "eval/pass_size.h"
+#include "nn/language_model.h"
 #include "nn/model_size.h"
 #include "train/trainer.h"
 
@@ -63,12 +65,7 @@ void check_passes(const Recipe& recipe, std::string_view where) {
                fmt::format("{}: train.micro_batch: a pass of {} rows of {} tokens through {} layers", where, rows, T,
                            recipe.model.n_layers),
                device_memory(recipe));
-  if (text) return;  // which may hold fewer windows
-  const int64_t asked = std::min(recipe.train.eval_batch, recipe.data.test_examples),
-                test_T = test_seq_len(recipe.data);
-  check_memory(product({asked, test_T, C}) * kFloat,
-               fmt::format("{}: train.eval_batch: a pass of {} rows of {} tokens", where, asked, test_T),
-               device_memory(recipe));
+  if (!text) check_evaluation_size(recipe, recipe.data.test_examples, where);
 }
 
 }  // namespace
@@ -77,6 +74,14 @@ int64_t steps_per_epoch(const Recipe& recipe) {
   if (recipe.data.is_text()) return 0;
   const int64_t rows = recipe.data.train_examples, batch = recipe.train.batch_size;
   return recipe.train.drop_last ? rows / batch : (rows + batch - 1) / batch;
+}
+
+void check_evaluation_size(const Recipe& recipe, int64_t rows, std::string_view where) {
+  const bool text = recipe.data.is_text();  // is evaluated with a state
+  const int64_t T = text ? recipe.data.seq_len : test_seq_len(recipe.data);
+  check_evaluation_pass(fmt::format("{}: train.eval_batch", where), std::min(recipe.train.eval_batch, rows), T,
+                        recipe.model.d_model, text ? LanguageModel(recipe.model).state_bytes(1, T) : 0,
+                        device_memory(recipe));
 }
 
 void check_recipe_size(const Recipe& recipe, std::string_view where) {

@@ -81,6 +81,8 @@ class TextTraining : public TrainingData {
         validation_(shards_.validation) {
     const int64_t limit = recipe.data.validation_bytes;
     if (limit > 0 && limit < validation_.size()) validation_ = validation_.part(validation_.name(), 0, limit);
+    const int64_t T = recipe.data.seq_len, predicted = std::max<int64_t>(validation_.size() - 1, 0);
+    check_evaluation_size(recipe, predicted / T + (predicted % T > 0 ? 1 : 0), validation_.name());
   }
 
   int64_t steps_per_epoch() const override { return 0; }

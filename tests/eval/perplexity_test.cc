@@ -87,6 +87,21 @@ TEST_F(PerplexityTest, RefusesLossesThatAreNotFinite) {
               testing::ThrowsMessage<NotFiniteError>(testing::HasSubstr("text: a loss is ")));
 }
 
+// A state of 17 GB a row.
+TEST_F(PerplexityTest, RefusesAPassBeyondTheMemory) {
+  ModelConfig config = tiny_config(256);
+  config.n_layers = 8;
+  config.mixers = {Json{{"type", "rebased"}, {"num_heads", 1}, {"feature_dim", 128}, {"head_dim", 65536}}};
+  const LanguageModel model(config);
+  const ByteText whole = text(letters(6000));
+  EXPECT_THAT(
+      [&] { check_perplexity(model, whole, {.window = 4, .batch = 1000}); },
+      testing::ThrowsMessage<ConfigError>(testing::HasSubstr("batch: a pass of 1000 rows of 4 tokens would take")));
+  EXPECT_THAT([&] { check_perplexity(model, whole, {.window = 4, .batch = int64_t{1} << 31}); },
+              testing::ThrowsMessage<ConfigError>(testing::HasSubstr("a pass of 1500 rows of 4 tokens would take")));
+  EXPECT_NO_THROW(check_perplexity(*model_, whole, {.window = 4, .batch = int64_t{1} << 31}));  // as many as there are
+}
+
 TEST_F(PerplexityTest, RefusesWhatTheModelCannotTake) {
   EXPECT_THROW(evaluate_perplexity(*model_, engine_, text("a")), ConfigError);
   EXPECT_THROW(evaluate_perplexity(*model_, engine_, text("abc"), {.window = 0}), ConfigError);

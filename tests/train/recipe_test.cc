@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "config/document.h"
 #include "data/task_registry.h"
+#include "train/recipe_size.h"
 
 namespace rebased {
 namespace {
@@ -109,6 +110,24 @@ TEST(Recipe, RefusesSizesThatTogetherAreTooMuch) {
   EXPECT_THAT(
       [] { parse("[data]\ntext = [\"x\"]\nseq_len = 2147483647\n[train]\nsteps = 5\nbatch_size = 2147483647\n"); },
       ThrowsMessage<ConfigError>(HasSubstr("train.batch_size: 2147483647 rows of 2147483647 tokens would take")));
+}
+
+// How many windows a text has is known once it is opened.
+TEST(Recipe, JudgesAnEvaluationPassOverTextByItsWindowsAndTheirStates) {
+  const std::string text =
+      "[data]\ntext = [\"x\"]\nseq_len = 1048576\n[train]\nsteps = 5\nbatch_size = 1\n"
+      "eval_batch = 2147483647\n[model]\nd_model = 1024\n";
+  const Recipe recipe = parse(text + "mixers = [{ type = \"identity\" }]\n");
+  EXPECT_NO_THROW(check_evaluation_size(recipe, 0, "r.toml"));
+  EXPECT_NO_THROW(check_evaluation_size(recipe, 1, "r.toml"));
+  EXPECT_THAT([&] { check_evaluation_size(recipe, 2147483647, "r.toml"); },
+              ThrowsMessage<ConfigError>(
+                  HasSubstr("r.toml: train.eval_batch: a pass of 2147483647 rows of 1048576 tokens would take 9223")));
+  const Recipe states = parse(
+      "[data]\ntext = [\"x\"]\nseq_len = 1\n[train]\nsteps = 5\n[model]\nd_model = 1\nn_layers = 8\n"
+      "mixers = [{ type = \"rebased\", num_heads = 1, feature_dim = 128, head_dim = 65536 }]\n");
+  EXPECT_THAT([&] { check_evaluation_size(states, 9999, "r.toml"); },
+              ThrowsMessage<ConfigError>(HasSubstr("a pass of 128 rows of 1 tokens would take 2216.")));
 }
 
 TEST(Recipe, RefusesSizesThatAreRoundedToNothing) {

@@ -92,6 +92,15 @@ TEST_F(RunCommand, AStartThatFailsAtItsFirstStepGivesWay) {
   refuses("sweep text.toml --out s --set seed=1", 2, "holds a run of another recipe");
 }
 
+TEST_F(RunCommand, AnEvaluationBeyondTheMemoryIsRefusedBeforeTheRunIsMade) {
+  const std::string huge =
+      " text.toml --set train.eval_batch=2147483647 --set model.n_layers=8 --set "
+      "'model.mixers=[{type=\"rebased\",num_heads=1,feature_dim=128,head_dim=65536}]'";
+  const std::string says = "corpus.txt (validation part): train.eval_batch: a pass of 56 rows of 16 tokens would take";
+  for (const char* verb : {"train --out r", "sweep --out r", "validate"}) refuses(verb + huge, 2, says);
+  EXPECT_FALSE(exists("r"));
+}
+
 TEST_F(RunCommand, ASweepReplacesNoReportOfAnother) {
   fs::create_directory(folder_ / "s");
   write("s/report.html", "<html>mine</html>");
