@@ -1,10 +1,10 @@
 #include "base/threads.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include "base/cores.h"
@@ -115,13 +115,25 @@ class Pool {
   // False where the system grants no further thread: the caller then does more of the work itself.
   bool grow() {
     if (refused_) return false;
-    try {
-      std::thread([this] { help(); }).detach();
-      ++helpers_;
-    } catch (const std::system_error&) {
-      refused_ = true;
-    }
+    refused_ = !start_helper();
+    if (!refused_) ++helpers_;
     return !refused_;
+  }
+
+  // With a stack that our kernels have room in, even where the system's default is smaller (ulimit -s).
+  bool start_helper() {
+    constexpr size_t kLeastStack = size_t{1} << 20;
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0) return false;
+    size_t stack = 0;
+    pthread_attr_getstacksize(&attributes, &stack);
+    pthread_attr_setstacksize(&attributes, std::max(stack, kLeastStack));
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_t thread;
+    const auto help = [](void* pool) -> void* { static_cast<Pool*>(pool)->help(); };
+    const bool started = pthread_create(&thread, &attributes, help, this) == 0;
+    pthread_attr_destroy(&attributes);
+    return started;
   }
 
   [[noreturn]] void help() {

@@ -159,5 +159,26 @@ TEST_F(Threads, NothingSpinsWhileOneThreadWorksAlone) {
   EXPECT_LT(processor_seconds() - before, 0.05);
 }
 
+// As under `ulimit -s 64`, where the kernels had no room.
+TEST_F(Threads, HelpersHaveRoomWhateverTheDefaultStackIs) {
+  constexpr int kThreads = 24;  // more than any test before has started
+  pthread_attr_t before, small;
+  ASSERT_EQ(pthread_getattr_default_np(&before), 0);
+  ASSERT_EQ(pthread_attr_init(&small), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&small, 64 << 10), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&small), 0);
+  set_thread_count(kThreads);
+  std::atomic<int> begun{0}, bytes{0};
+  parallel_for(kThreads, 1, [&](int64_t, int64_t) {
+    ++begun;
+    while (begun < kThreads) std::this_thread::yield();  // so that every part has a thread of its own
+    volatile char room[64 << 10];
+    for (size_t i = 0; i < sizeof(room); i += 1024) room[i] = 1;
+    bytes += room[0];
+  });
+  EXPECT_EQ(bytes, kThreads);
+  EXPECT_EQ(pthread_setattr_default_np(&before), 0);
+}
+
 }  // namespace
 }  // namespace rebased
