@@ -339,7 +339,7 @@ TEST(Vocabulary, RefusesOperandsOfTwoEngines) {
 
 TEST(CpuEngine, SaysWhatItCannotDo) {
   CpuEngine cpu;
-  const Value wide = normal(cpu, {1, 2, 1, 65});
+  const Value wide = normal(cpu, {1, 2, 1, kernels::kMaxKeyDim + 1});
   EXPECT_THROW(quadratic_attention(wide, wide, wide, {.queries = {0, 1}}), DeviceError);
   EXPECT_THROW(cpu.full(Shape({2}), DType::kF64, 1), DeviceError);
 }
@@ -347,12 +347,14 @@ TEST(CpuEngine, SaysWhatItCannotDo) {
 // Wider keys than the kernels take run in the composite form.
 TEST(TorchEngine, TakesWideKeys) {
   const auto f32 = make_torch_engine(DType::kF32), f64 = make_torch_engine(DType::kF64);
-  const HostArray x = HostArray::normal(Shape({1, 7, 2, 65}), 3);
-  auto run = [&](Engine& engine) {
-    return read(quadratic_attention(write(engine, x), write(engine, x), write(engine, x),
-                                    {.kernel = {}, .scale = 0.1, .eps = 0.1}));
-  };
-  EXPECT_EQ(difference("wide keys", run(*f32), run(*f64), 1e-4), "");
+  for (const int64_t Dk : {kernels::kMaxKeyDim, kernels::kMaxKeyDim + 1}) {
+    const HostArray x = HostArray::normal(Shape({1, 7, 2, Dk}), 3);
+    auto run = [&](Engine& engine) {
+      return read(quadratic_attention(write(engine, x), write(engine, x), write(engine, x),
+                                      {.kernel = {}, .scale = 0.1, .eps = 0.1}));
+    };
+    EXPECT_EQ(difference("wide keys", run(*f32), run(*f64), 1e-4), "") << Dk;
+  }
 }
 
 }  // namespace
