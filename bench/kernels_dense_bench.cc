@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "cores/dropout/kernel.h"
+#include "cores/short_conv/kernel.h"
+#include "cores/softmax_attention/kernel.h"
 #include "kernels/adamw.h"
 #include "kernels/bf16_product.h"
 #include "kernels/blas_product.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dense.h"
-#include "kernels/short_conv.h"
-#include "kernels/softmax_attention.h"
 #include "kernels/thin_linear.h"
 
 namespace rebased::kernels {

@@ -51,11 +51,15 @@ function(rebased_export target name)
 endfunction()
 rebased_export(rebased_flags flags)
 
-# rebased_library(NAME DEPENDS targets...): library rebased_NAME from the *.cc files beside the caller.
+# rebased_library(NAME [SOURCES patterns...] DEPENDS targets...): library rebased_NAME from the files beside the caller
+# that match the patterns: *.cc where none are given.
 # Sources are globbed with CONFIGURE_DEPENDS so that a new mixer or kernel is one new file.
 function(rebased_library name)
-  cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
+  if(NOT arg_SOURCES)
+    set(arg_SOURCES *.cc)
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${arg_SOURCES})
   add_library(rebased_${name} STATIC ${sources})
   add_library(rebased::${name} ALIAS rebased_${name})
   target_link_libraries(rebased_${name} PUBLIC rebased_flags ${arg_DEPENDS})

@@ -1,7 +1,7 @@
 #include "base/shape.h"
 
 #include <algorithm>
-#include <cctype>
+#include <charconv>
 #include <string_view>
 
 #include "base/error.h"
@@ -43,6 +43,22 @@ std::string_view next_word(std::string_view& pattern) {
   return word;
 }
 
+constexpr std::string_view kLeading = "...";
+
+int count_words(std::string_view pattern) {
+  int count = 0;
+  while (!next_word(pattern).empty()) ++count;
+  return count;
+}
+
+// A word that is digits alone: "2C" is a name.
+std::optional<int64_t> number(std::string_view word) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+  if (error != std::errc() || end != word.data() + word.size()) return {};
+  return value;
+}
+
 }  // namespace
 
 const Dims::Entry* Dims::find(std::string_view symbol) const {
@@ -52,18 +68,33 @@ const Dims::Entry* Dims::find(std::string_view symbol) const {
   return nullptr;
 }
 
+Dims& Dims::bind(std::string_view symbol, int64_t extent) {
+  if (count_ == static_cast<int>(entries_.size())) throw ShapeError("[{}] too many symbolic dimensions", op_);
+  entries_[count_++] = {symbol, extent};
+  return *this;
+}
+
+Dims& Dims::set(const char* symbol, int64_t extent) { return bind(symbol, extent); }
+
 Dims& Dims::check(const char* name, const Shape& shape, const char* pattern) {
   std::string_view rest = pattern;
   int dim = 0;
+  if (rest.starts_with(kLeading)) {
+    rest.remove_prefix(kLeading.size());
+    dim = shape.rank() - count_words(rest);
+    if (dim < 0) fail(name, shape, pattern);
+    const Shape leading(std::span<const int64_t>(shape.begin(), static_cast<size_t>(dim)));
+    if (leading_ && *leading_ != leading) fail(name, shape, pattern);
+    leading_ = leading;
+  }
   for (std::string_view word = next_word(rest); !word.empty(); word = next_word(rest), ++dim) {
     if (dim >= shape.rank()) fail(name, shape, pattern);
-    if (std::isdigit(static_cast<unsigned char>(word[0]))) {
-      if (shape[dim] != std::stoll(std::string(word))) fail(name, shape, pattern);
+    if (const std::optional<int64_t> fixed = number(word)) {
+      if (shape[dim] != *fixed) fail(name, shape, pattern);
     } else if (const Entry* known = find(word)) {
       if (shape[dim] != known->extent) fail(name, shape, pattern);
     } else {
-      if (count_ == static_cast<int>(entries_.size())) throw ShapeError("[{}] too many symbolic dimensions", op_);
-      entries_[count_++] = {std::string(word), shape[dim]};
+      bind(word, shape[dim]);
     }
   }
   if (dim != shape.rank()) fail(name, shape, pattern);
@@ -71,15 +102,32 @@ Dims& Dims::check(const char* name, const Shape& shape, const char* pattern) {
 }
 
 int64_t Dims::operator[](std::string_view symbol) const {
+  if (symbol == kLeading && leading_) return leading_->numel();
   const Entry* entry = find(symbol);
   if (entry == nullptr) throw ShapeError("[{}] dimension {} was never bound", op_, symbol);
   return entry->extent;
 }
 
+Shape Dims::shape(const char* pattern) const {
+  std::string_view rest = pattern;
+  std::array<int64_t, Shape::kMaxRank> extents{};
+  size_t rank = 0;
+  if (rest.starts_with(kLeading)) {
+    rest.remove_prefix(kLeading.size());
+    rank = static_cast<size_t>(std::copy(leading_->begin(), leading_->end(), extents.begin()) - extents.begin());
+  }
+  for (std::string_view word = next_word(rest); !word.empty(); word = next_word(rest)) {
+    const std::optional<int64_t> fixed = number(word);
+    extents.at(rank++) = fixed ? *fixed : (*this)[word];
+  }
+  return Shape(std::span<const int64_t>(extents.data(), rank));
+}
+
 void Dims::fail(const char* name, const Shape& shape, const char* pattern) const {
   std::string known;
+  if (leading_ && std::string_view(pattern).starts_with(kLeading)) known = fmt::format(" with ...={}", leading_->str());
   for (int i = 0; i < count_; ++i)
-    known += fmt::format("{}{}={}", i == 0 ? " with " : " ", entries_[i].symbol, entries_[i].extent);
+    known += fmt::format("{}{}={}", known.empty() ? " with " : " ", entries_[i].symbol, entries_[i].extent);
   throw ShapeError("[{}] {}: expected [{}]{}, found {}", op_, name, pattern, known, shape.str());
 }
 

@@ -3,8 +3,10 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace rebased {
 
@@ -38,23 +40,29 @@ class Shape {
 //   d.check("q", q.shape(), "B T H Dk").check("v", v.shape(), "B T H Dv");
 //   d["Dv"]
 // Throws ShapeError "[quadratic_attention] v: expected [B T H Dv] with B=2 T=17 H=2, found [2, 16, 2, 64]".
+// A number in a pattern is a fixed extent; "..." at its beginning stands for any leading dimensions, which d["..."]
+// counts the elements of. Names and patterns are string literals.
 class Dims {
  public:
   explicit Dims(const char* op) : op_(op) {}
-  Dims& check(const char* name, const Shape& shape, const char* pattern);  // a number in the pattern is a fixed extent
+  Dims& check(const char* name, const Shape& shape, const char* pattern);
+  Dims& set(const char* symbol, int64_t extent);  // one that follows from others, such as "K-1"
   int64_t operator[](std::string_view symbol) const;
+  Shape shape(const char* pattern) const;  // of bound symbols
 
  private:
   struct Entry {
-    std::string symbol;
+    std::string_view symbol;
     int64_t extent;
   };
   const Entry* find(std::string_view symbol) const;
+  Dims& bind(std::string_view symbol, int64_t extent);
   [[noreturn]] void fail(const char* name, const Shape& shape, const char* pattern) const;
 
   const char* op_;
-  std::array<Entry, 12> entries_;
+  std::array<Entry, 16> entries_;
   int count_ = 0;
+  std::optional<Shape> leading_;
 };
 
 }  // namespace rebased

@@ -8,9 +8,9 @@
 
 #include "bench/floats.h"
 #include "bench/scaling.h"
-#include "kernels/linear_attention.h"
-#include "kernels/quadratic_attention.h"
-#include "kernels/softmax_attention.h"
+#include "cores/linear_attention/kernel.h"
+#include "cores/quadratic_attention/kernel.h"
+#include "cores/softmax_attention/kernel.h"
 
 namespace rebased {
 namespace {

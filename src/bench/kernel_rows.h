@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/quadratic_attention.h"
+#include "cores/quadratic_attention/kernel.h"
 
 namespace rebased {
 

@@ -14,6 +14,7 @@
 namespace rebased {
 
 class Autograd;
+struct CoreUse;
 namespace kernels {
 struct PackedMatrix;
 }
@@ -45,19 +46,17 @@ class Engine {
   virtual Value full(const Shape& shape, DType dtype, double fill) = 0;
 
   // --- the vocabulary, operands checked ---
+  // Every operation that has a folder in cores/: its results. Operands as in the core's signature, empty where absent;
+  // states none or all, advanced.
+  virtual std::vector<Value> run(const CoreUse& use, std::span<const Value> operands,
+                                 std::span<Value* const> states) = 0;
   virtual Value embedding(const Value& ids, const Value& table) = 0;
   virtual Value linear(const Value& x, const Value& w, const Value& bias) = 0;
   virtual Value add(const Value& a, const Value& b) = 0;
   virtual Value mul(const Value& a, const Value& b) = 0;
   virtual Value scale_shift(const Value& x, double scale, double shift) = 0;
   virtual Value unary(UnaryOp op, const Value& x) = 0;
-  virtual Value swiglu(const Value& x) = 0;
-  virtual Value softmax(const Value& x) = 0;
   virtual Value sum_last(const Value& x) = 0;
-  virtual Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) = 0;
-  virtual Value rms_norm(const Value& x, const Value& weight, double eps) = 0;
-  virtual SumAndNorm add_layer_norm(const Value& a, const Value& b, const Value& gamma, const Value& beta, double eps);
-  virtual SumAndNorm add_rms_norm(const Value& a, const Value& b, const Value& weight, double eps);
   virtual Value reshape(const Value& x, const Shape& shape) = 0;
   virtual Value transpose(const Value& x) = 0;
   virtual Value slice(const Value& x, int dim, int64_t begin, int64_t length) = 0;
@@ -65,17 +64,6 @@ class Engine {
   virtual Value concat(std::span<const Value> parts, int dim) = 0;
   virtual Value select_rows(const Value& x, std::span<const int64_t> rows) = 0;
   virtual Value write_time(Value&& cache, const Value& x, int64_t at) = 0;
-  virtual Value dropout(const Value& x, double p, uint64_t key) = 0;
-  virtual Value rope(const Value& x, const Value& positions, const RopeOptions& options) = 0;
-  virtual Value packed_squares(const Value& x) = 0;
-  virtual Value taylor_features(const Value& x, bool packed) = 0;
-  virtual Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state) = 0;
-  virtual Value long_conv(const Value& x, const Value& filter) = 0;
-  virtual Value quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                                    LinearState* state) = 0;
-  virtual Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
-                                 LinearState* state) = 0;
-  virtual Value softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) = 0;
   virtual CrossEntropy cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) = 0;
   virtual Value detach(const Value& x) = 0;
   virtual Value copy(const Value& x) = 0;

@@ -1,5 +1,7 @@
 #include "nn/block.h"
 
+#include "cores/dropout/dropout.h"
+#include "cores/norm/norm.h"
 #include "nn/mixers/registry.h"
 #include "nn/positions.h"
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "cores/linear_attention/linear_attention.h"
 #include "engine/vocabulary.h"
 
 namespace rebased {

@@ -4,6 +4,8 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "cores/softmax/softmax.h"
+#include "cores/taylor_features/taylor_features.h"
 
 namespace rebased {
 namespace {

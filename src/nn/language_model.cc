@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "cores/dropout/dropout.h"
 #include "engine/engine.h"
 #include "nn/positions.h"
 

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "config/limits.h"
+#include "cores/norm/norm.h"
+#include "cores/short_conv/short_conv.h"
 
 namespace rebased {
 

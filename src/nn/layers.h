@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "cores/norm/norm.h"
 #include "engine/parameters.h"
 #include "engine/vocabulary.h"
 

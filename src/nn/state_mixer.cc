@@ -1,6 +1,7 @@
 #include "nn/state_mixer.h"
 
 #include "base/error.h"
+#include "cores/swiglu/swiglu.h"
 
 namespace rebased {
 namespace {

@@ -1,3 +1,5 @@
+#include "cores/linear_attention/linear_attention.h"
+#include "cores/rope/rope.h"
 #include "contract/broken_mixers.h"
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "contract/contract_tools.h"
+#include "cores/linear_attention/linear_attention.h"
 #include "nn/positions.h"
 
 namespace rebased::testing {

@@ -7,6 +7,15 @@
 
 #include "base/error.h"
 #include "contract/op_check.h"
+#include "cores/dropout/dropout.h"
+#include "cores/linear_attention/linear_attention.h"
+#include "cores/long_conv/long_conv.h"
+#include "cores/norm/norm.h"
+#include "cores/quadratic_attention/quadratic_attention.h"
+#include "cores/rope/rope.h"
+#include "cores/short_conv/short_conv.h"
+#include "cores/softmax_attention/softmax_attention.h"
+#include "cores/swiglu/swiglu.h"
 #include "engine/cpu/cpu_engine.h"
 #include "support/torch.h"
 
@@ -294,7 +303,7 @@ const Refusal kRefusals[] = {
     {"AttentionOnePosition",
      [](Engine& e) {
        const Value x = normal(e, {1, 5, 1, 4});
-       softmax_attention(x, x, x, {.query_pos = ids(e, {1, 5})});
+       softmax_attention(x, x, x, {}, {.query = ids(e, {1, 5})});
      },
      {"[softmax_attention]", "come together"}},
     {"LossLabelRange",

@@ -1,3 +1,15 @@
+#include "cores/dropout/dropout.h"
+#include "cores/linear_attention/linear_attention.h"
+#include "cores/long_conv/long_conv.h"
+#include "cores/norm/norm.h"
+#include "cores/packed_squares/packed_squares.h"
+#include "cores/quadratic_attention/quadratic_attention.h"
+#include "cores/rope/rope.h"
+#include "cores/short_conv/short_conv.h"
+#include "cores/softmax/softmax.h"
+#include "cores/softmax_attention/softmax_attention.h"
+#include "cores/swiglu/swiglu.h"
+#include "cores/taylor_features/taylor_features.h"
 #include "contract/op_rows.h"
 
 #include <fmt/format.h>
@@ -302,10 +314,9 @@ void add_softmax_attentions(Rows& rows) {
         for (int64_t i = 0; i < B * T; ++i)
           query_pos.push_back(i % T == 0 && !options.additive_mask ? 0 : S / 2 + i % T);
         for (int64_t i = 0; i < B * S; ++i) key_pos.push_back(i % 4 == 1 ? -1 : 1 + (i * 3) % S);
-        AttentionOptions placed = options;
-        placed.query_pos = write_ids(engine, Shape({B, T}), query_pos);
-        placed.key_pos = write_ids(engine, Shape({B, S}), key_pos);
-        return std::vector<Value>{softmax_attention(x[0], x[1], x[2], placed)};
+        const AttentionPositions placed{write_ids(engine, Shape({B, T}), query_pos),
+                                        write_ids(engine, Shape({B, S}), key_pos)};
+        return std::vector<Value>{softmax_attention(x[0], x[1], x[2], options, placed)};
       });
     }
   }

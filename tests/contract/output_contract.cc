@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "contract/contract_tools.h"
+#include "cores/linear_attention/linear_attention.h"
 
 namespace rebased::testing {
 namespace {

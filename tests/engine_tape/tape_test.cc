@@ -1,3 +1,4 @@
+#include "cores/short_conv/short_conv.h"
 #include "engine/tape/tape_engine.h"
 
 #include <gmock/gmock.h>

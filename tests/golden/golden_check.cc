@@ -1,3 +1,4 @@
+#include "cores/linear_attention/linear_attention.h"
 #include "golden/golden_check.h"
 
 #include <fmt/format.h>

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cores/linear_attention/linear_attention.h"
 #include "golden/golden_file.h"
 #include "support/gradients.h"
 

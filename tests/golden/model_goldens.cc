@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cmath>
 
+#include "cores/linear_attention/linear_attention.h"
 #include "golden/handlers.h"
 #include "golden/public_names.h"
 #include "kernels/adamw.h"

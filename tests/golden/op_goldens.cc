@@ -1,5 +1,11 @@
 #include <cmath>
 
+#include "cores/linear_attention/linear_attention.h"
+#include "cores/norm/norm.h"
+#include "cores/packed_squares/packed_squares.h"
+#include "cores/quadratic_attention/quadratic_attention.h"
+#include "cores/short_conv/short_conv.h"
+#include "cores/softmax_attention/softmax_attention.h"
 #include "golden/handlers.h"
 
 namespace rebased::testing {

@@ -9,8 +9,8 @@
 
 #include "base/rng.h"
 #include "base/threads.h"
-#include "kernels/linear_attention.h"
-#include "kernels/quadratic_attention.h"
+#include "cores/linear_attention/kernel.h"
+#include "cores/quadratic_attention/kernel.h"
 
 // One case of quadratic or plain linear attention, its oracle, and the error that float arithmetic explains.
 namespace rebased::kernels::testing {

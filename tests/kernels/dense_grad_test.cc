@@ -7,6 +7,11 @@
 #include <tuple>
 #include <vector>
 
+#include "cores/norm/kernel.h"
+#include "cores/packed_squares/kernel.h"
+#include "cores/softmax/kernel.h"
+#include "cores/swiglu/kernel.h"
+#include "cores/taylor_features/kernel.h"
 #include "kernels/dense.h"
 #include "kernels/kernel_buffers.h"
 

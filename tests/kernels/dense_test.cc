@@ -6,6 +6,12 @@
 #include <cmath>
 #include <vector>
 
+#include "cores/dropout/kernel.h"
+#include "cores/norm/kernel.h"
+#include "cores/packed_squares/kernel.h"
+#include "cores/rope/kernel.h"
+#include "cores/softmax/kernel.h"
+#include "cores/taylor_features/kernel.h"
 #include "kernels/kernel_buffers.h"
 
 namespace rebased::kernels {
@@ -251,12 +257,12 @@ TEST(Rope, MatchesTheReferenceAtEveryWidthAndInPlace) {
         const std::vector<int64_t> positions{0, 1, 2, 7, 100000, 3};
         const Buffer<float> x = random_buffer(B * T * H * D, 50);
         std::vector<double> want(static_cast<size_t>(x.size()));
-        reference::rope(B, T, H, D, rotary, 1000, positions.data(), x.doubles().data(), want.data());
+        reference::rope({B, T, H, D, rotary, 1000, false, positions.data(), x.doubles().data(), want.data()});
         Buffer<float> y(x.size());
-        cpu::rope(B, T, H, D, rotary, 1000, positions.data(), x.data(), y.data());
+        cpu::rope({B, T, H, D, rotary, 1000, false, positions.data(), x.data(), y.data()});
         expect_near(y, want, 0, 16 * kEps, "rope");  // a sum of two products below 4, each rounded twice
         Buffer<float> same = random_buffer(B * T * H * D, 50);
-        cpu::rope(B, T, H, D, rotary, 1000, positions.data(), same.data(), same.data());
+        cpu::rope({B, T, H, D, rotary, 1000, false, positions.data(), same.data(), same.data()});
         EXPECT_EQ(same.values(), y.values());
       }
     }
@@ -268,9 +274,9 @@ TEST(Rope, WideHeadsUseEveryFrequency) {
   const std::vector<int64_t> positions{5};
   const Buffer<float> x = random_buffer(D, 51);
   Buffer<float> y(D);
-  cpu::rope(1, 1, 1, D, D, 10000, positions.data(), x.data(), y.data());
+  cpu::rope({1, 1, 1, D, D, 10000, false, positions.data(), x.data(), y.data()});
   std::vector<double> want(static_cast<size_t>(D));
-  reference::rope(1, 1, 1, D, D, 10000, positions.data(), x.doubles().data(), want.data());
+  reference::rope({1, 1, 1, D, D, 10000, false, positions.data(), x.doubles().data(), want.data()});
   expect_near(y, want, 0, 16 * kEps, "rope");
 }
 
@@ -278,11 +284,11 @@ TEST(Rope, PositionZeroIsTheIdentityAndRotationsCompose) {
   const Buffer<float> x = random_buffer(10, 52);
   Buffer<float> zero(10), three(10), five(10), eight(10);
   const int64_t p0 = 0, p3 = 3, p5 = 5, p8 = 8;
-  cpu::rope(1, 1, 1, 10, 8, 100, &p0, x.data(), zero.data());
+  cpu::rope({1, 1, 1, 10, 8, 100, false, &p0, x.data(), zero.data()});
   EXPECT_EQ(zero.values(), x.values());
-  cpu::rope(1, 1, 1, 10, 8, 100, &p3, x.data(), three.data());
-  cpu::rope(1, 1, 1, 10, 8, 100, &p5, three.data(), five.data());
-  cpu::rope(1, 1, 1, 10, 8, 100, &p8, x.data(), eight.data());
+  cpu::rope({1, 1, 1, 10, 8, 100, false, &p3, x.data(), three.data()});
+  cpu::rope({1, 1, 1, 10, 8, 100, false, &p5, three.data(), five.data()});
+  cpu::rope({1, 1, 1, 10, 8, 100, false, &p8, x.data(), eight.data()});
   expect_near(five, eight.doubles(), 0, 32 * kEps, "3 + 5 = 8");
   EXPECT_NE(eight.values(), x.values());
   for (int64_t i = 8; i < 10; ++i) EXPECT_EQ(eight[i], x.data()[i]);
@@ -292,7 +298,7 @@ TEST(Rope, RotatesTheHalfSplitPairByHand) {
   const float x[] = {1, 10, 2, 20};  // pairs (1, 2) and (10, 20)
   float y[4];
   const int64_t position = 2;
-  cpu::rope(1, 1, 1, 4, 4, 100, &position, x, y);                         // angles 2 and 0.2
+  cpu::rope({1, 1, 1, 4, 4, 100, false, &position, x, y});                         // angles 2 and 0.2
   EXPECT_NEAR(y[0], std::cos(2.0) - 2 * std::sin(2.0), 64 * kEps);        // terms up to 20
   EXPECT_NEAR(y[2], std::sin(2.0) + 2 * std::cos(2.0), 64 * kEps);        // terms up to 20
   EXPECT_NEAR(y[1], 10 * std::cos(0.2) - 20 * std::sin(0.2), 64 * kEps);  // terms up to 20

@@ -1,4 +1,4 @@
-#include "kernels/linear_attention.h"
+#include "cores/linear_attention/kernel.h"
 
 #include "kernels/attention_cases.h"
 #include "kernels/kernel_buffers.h"

@@ -1,4 +1,4 @@
-#include "kernels/long_conv.h"
+#include "cores/long_conv/kernel.h"
 
 #include <gtest/gtest.h>
 

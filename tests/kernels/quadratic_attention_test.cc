@@ -1,4 +1,4 @@
-#include "kernels/quadratic_attention.h"
+#include "cores/quadratic_attention/kernel.h"
 
 #include <algorithm>
 #include <numeric>

@@ -1,4 +1,4 @@
-#include "kernels/short_conv.h"
+#include "cores/short_conv/kernel.h"
 
 #include <gtest/gtest.h>
 

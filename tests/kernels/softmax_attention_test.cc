@@ -1,4 +1,4 @@
-#include "kernels/softmax_attention.h"
+#include "cores/softmax_attention/kernel.h"
 
 #include <gtest/gtest.h>
 

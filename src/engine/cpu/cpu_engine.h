@@ -4,13 +4,10 @@
 #include <optional>
 #include <span>
 
+#include "engine/core.h"
 #include "engine/cpu/arena.h"
 #include "engine/engine.h"
-#include "kernels/linear_attention.h"
 #include "kernels/packed_linear.h"
-#include "kernels/quadratic_attention.h"
-#include "kernels/short_conv.h"
-#include "kernels/softmax_attention.h"
 
 namespace rebased {
 
@@ -37,17 +34,14 @@ class CpuEngine : public Engine {
   std::span<const float> host_view(const Value& x) override;
   Value full(const Shape& shape, DType dtype, double fill) override;
 
+  std::vector<Value> run(const CoreUse& use, std::span<const Value> operands, std::span<Value* const> states) override;
   Value embedding(const Value& ids, const Value& table) override;
   Value linear(const Value& x, const Value& w, const Value& bias) override;
   Value add(const Value& a, const Value& b) override;
   Value mul(const Value& a, const Value& b) override;
   Value scale_shift(const Value& x, double scale, double shift) override;
   Value unary(UnaryOp op, const Value& x) override;
-  Value swiglu(const Value& x) override;
-  Value softmax(const Value& x) override;
   Value sum_last(const Value& x) override;
-  Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) override;
-  Value rms_norm(const Value& x, const Value& weight, double eps) override;
   Value reshape(const Value& x, const Shape& shape) override;
   Value transpose(const Value& x) override;
   Value slice(const Value& x, int dim, int64_t begin, int64_t length) override;
@@ -55,17 +49,6 @@ class CpuEngine : public Engine {
   Value concat(std::span<const Value> parts, int dim) override;
   Value select_rows(const Value& x, std::span<const int64_t> rows) override;
   Value write_time(Value&& cache, const Value& x, int64_t at) override;
-  Value dropout(const Value& x, double p, uint64_t key) override;
-  Value rope(const Value& x, const Value& positions, const RopeOptions& options) override;
-  Value packed_squares(const Value& x) override;
-  Value taylor_features(const Value& x, bool packed) override;
-  Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state) override;
-  Value long_conv(const Value& x, const Value& filter) override;
-  Value quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                            LinearState* state) override;
-  Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
-                         LinearState* state) override;
-  Value softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) override;
   CrossEntropy cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) override;
   Value detach(const Value& x) override { return x; }
   Value copy(const Value& x) override;
@@ -74,28 +57,18 @@ class CpuEngine : public Engine {
   Value make(const Shape& shape, DType dtype = DType::kF32);
   std::shared_ptr<void> scratch(int64_t floats);
 
-  // Operands of kernels, outputs and scratch left open; and the operations with what a gradient needs of them: z, lse
-  // (null: not wanted), d_x and d_e (null, or both).
-  static kernels::ShortConvArgs<float> short_conv_args(const Value& x, const Value& w, const Value& bias, bool silu);
-  static kernels::QuadraticAttentionArgs<float> quadratic_args(const Value& q, const Value& k, const Value& v,
-                                                               const QuadraticOptions& options);
-  static kernels::LinearAttentionArgs<float> linear_args(const Value& q, const Value& k, const Value& v,
-                                                         const LinearOptions& options);
-  static kernels::SoftmaxAttentionArgs<float> softmax_args(const Value& q, const Value& k, const Value& v,
-                                                           const AttentionOptions& options);
-  AttentionOptions with_positions(const Value& q, const Value& k, const AttentionOptions& options);
-  Value run_quadratic(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                      LinearState* state, float* z);
-  Value run_linear(const Value& q, const Value& k, const Value& v, const LinearOptions& options, LinearState* state,
-                   float* z);
-  Value run_softmax(const Value& q, const Value& k, const Value& v, const AttentionOptions& options, float* lse);
-  Value wide_quadratic(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                       LinearState* state);
+  // What a core makes: its results, and what its gradient reads besides, if that is to be kept.
+  struct CoreOutputs {
+    std::vector<Value> results, kept;
+  };
+  CoreOutputs compute(const CoreUse& use, std::span<const Value> operands, std::span<Value* const> states, bool keep);
+
+  // The head with gradients of both operands, where those are not null.
   CrossEntropy head(const Value& x, const Value& e, std::span<const int64_t> labels, float* d_x, float* d_e, bool bf16);
 
  private:
+  std::vector<Value> make_results(const CoreUse& use, std::span<const Signature::Result> results);
   Value unpacked(const Value& x);
-  Value monomials(const Value& x, double a, double b, double c, const QuadraticKernel& kernel);
 
   std::shared_ptr<Arena> arena_;
   std::optional<Packing> weights_;

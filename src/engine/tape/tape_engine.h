@@ -30,19 +30,14 @@ class TapeEngine : public CpuEngine, public Autograd {
 
   Value borrow(const float* data, const Shape& shape, std::shared_ptr<const void> owner) override;
 
+  std::vector<Value> run(const CoreUse& use, std::span<const Value> operands, std::span<Value* const> states) override;
   Value embedding(const Value& ids, const Value& table) override;
   Value linear(const Value& x, const Value& w, const Value& bias) override;
   Value add(const Value& a, const Value& b) override;
   Value mul(const Value& a, const Value& b) override;
   Value scale_shift(const Value& x, double scale, double shift) override;
   Value unary(UnaryOp op, const Value& x) override;
-  Value swiglu(const Value& x) override;
-  Value softmax(const Value& x) override;
   Value sum_last(const Value& x) override;
-  Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) override;
-  Value rms_norm(const Value& x, const Value& weight, double eps) override;
-  SumAndNorm add_layer_norm(const Value& a, const Value& b, const Value& gamma, const Value& beta, double eps) override;
-  SumAndNorm add_rms_norm(const Value& a, const Value& b, const Value& weight, double eps) override;
   Value reshape(const Value& x, const Shape& shape) override;
   Value transpose(const Value& x) override;
   Value slice(const Value& x, int dim, int64_t begin, int64_t length) override;
@@ -50,17 +45,6 @@ class TapeEngine : public CpuEngine, public Autograd {
   Value concat(std::span<const Value> parts, int dim) override;
   Value select_rows(const Value& x, std::span<const int64_t> rows) override;
   Value write_time(Value&& cache, const Value& x, int64_t at) override;
-  Value dropout(const Value& x, double p, uint64_t key) override;
-  Value rope(const Value& x, const Value& positions, const RopeOptions& options) override;
-  Value packed_squares(const Value& x) override;
-  Value taylor_features(const Value& x, bool packed) override;
-  Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state) override;
-  Value long_conv(const Value& x, const Value& filter) override;
-  Value quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                            LinearState* state) override;
-  Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
-                         LinearState* state) override;
-  Value softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) override;
   CrossEntropy cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) override;
   Value detach(const Value& x) override { return without_history(x); }
   Value copy(const Value& x) override;
@@ -68,11 +52,6 @@ class TapeEngine : public CpuEngine, public Autograd {
  private:
   using Backward = std::function<void(Slopes&)>;
   using Operands = std::initializer_list<Value>;
-  struct Norm {
-    double eps;
-    bool centred;
-  };
-
   // The edges to these operands; none where nothing is to be recorded. Asked for before an operation that may advance a
   // state in place.
   std::vector<TapeNode::Edge> edges(std::span<const Value> operands) const;
@@ -89,21 +68,14 @@ class TapeEngine : public CpuEngine, public Autograd {
   Value in_place_of(Value& dy);
   Value zeros(const Shape& shape) { return full(shape, DType::kF32, 0); }
   Value columns_of(const Value& dy, const Value& like);  // dy summed over what `like` was repeated over
-  SumAndNorm add_norm(const Value& a, const Value& b, const Value& gain, const Value& shift, const Norm& norm);
-  Value norm_of(const Value& x, const Value& gain, const Value& shift, const Norm& norm);
   Value product(const Value& x, const Value& w, const Value& bias);
   Value rounded_product(const Value& x, const Value& w, const Value& bias);
   void multiply(kernels::Bf16ProductArgs args);
 
-  struct Quadratic;
-  struct Plain;
-  template <class Form>
-  Value attend(const Value& q, const Value& k, const Value& v, const typename Form::Options& options,
-               LinearState* state);
+  struct CoreRecord;
+  void give_core(Slopes& slopes, const CoreRecord& of);
 
   // Backward passes that several operations share.
-  void give_norm(Slopes& slopes, const Norm& norm, const Value& x, const Value& gain, const Value& shift, int dy,
-                 int first);
   void give_rows(Slopes& slopes, std::span<const int64_t> taken, const Shape& shape, int input);
   void give_product(Slopes& slopes, const Value& x, const Value& w);
   void give_rounded_product(Slopes& slopes, const Value& x, const Value& w);

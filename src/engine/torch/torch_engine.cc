@@ -6,7 +6,8 @@
 #include <numbers>
 
 #include "base/error.h"
-#include "engine/torch/composite.h"
+#include "cores/composites.h"
+#include "engine/torch/core_function.h"
 #include "engine/torch/kernel_functions.h"
 
 namespace rebased {
@@ -41,41 +42,6 @@ DType dtype_from(torch::Dtype dtype) {
 }
 
 torch::IntArrayRef sizes_of(const Shape& shape) { return {shape.begin(), static_cast<size_t>(shape.rank())}; }
-
-// A pointer to the state's tensors, or nulls, for operations that advance running sums in place of a Value.
-struct StateTensors {
-  explicit StateTensors(const LinearState* state) : given(state != nullptr) {
-    if (given) {
-      s = tensor_of(state->s);
-      z = tensor_of(state->z);
-    }
-  }
-  Tensor* s_or_null() { return given ? &s : nullptr; }
-  Tensor* z_or_null() { return given ? &z : nullptr; }
-  void store(TorchEngine& engine, LinearState* state) {
-    if (given) *state = {engine.wrap(s), engine.wrap(z)};
-  }
-
-  bool given;
-  Tensor s, z;
-};
-
-// Positions of queries [B or 1, T] and slots [B or 1, S] (AttentionOptions).
-std::pair<Tensor, Tensor> positions_of(const AttentionOptions& options, int64_t T, int64_t S, torch::Device device) {
-  if (options.query_pos) return {tensor_of(options.query_pos), tensor_of(options.key_pos)};
-  const auto ids = torch::TensorOptions().dtype(torch::kInt64).device(device);
-  return {torch::arange(S - T, S, ids).unsqueeze(0), torch::arange(S, ids).unsqueeze(0)};
-}
-
-// [B or 1, T, S] bool: which slots each query sees, and which hold a key at all.
-composite::Slots slots_of(const AttentionOptions& options, int64_t T, int64_t S, torch::Device device) {
-  const auto [query_pos, key_pos] = positions_of(options, T, S, device);
-  const Tensor q = query_pos.unsqueeze(2), k = key_pos.unsqueeze(1);
-  const Tensor held = (k >= 0).expand({k.size(0), T, S});
-  Tensor visible = held.logical_and(k <= q);
-  if (options.window > 0) visible = visible.logical_and(k > q - options.window);
-  return {visible, held};
-}
 
 void check_ids(const Tensor& ids, int64_t vocabulary) {
   const Tensor dense = ids.contiguous();
@@ -177,40 +143,7 @@ Value TorchEngine::unary(UnaryOp op, const Value& value) {
   throw DeviceError("unknown unary operation");
 }
 
-Value TorchEngine::swiglu(const Value& x) {
-  if (uses_kernels(x)) return wrap(kernel_functions::swiglu(tensor_of(x)));
-  const std::vector<Tensor> halves = torch::chunk(tensor_of(x), 2, -1);
-  return wrap(halves[0] * torch::silu(halves[1]));
-}
-
-Value TorchEngine::softmax(const Value& x) { return wrap(torch::softmax(tensor_of(x), -1)); }
 Value TorchEngine::sum_last(const Value& x) { return wrap(tensor_of(x).sum(-1, true)); }
-
-Value TorchEngine::layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) {
-  if (uses_kernels(x)) return wrap(kernel_functions::layer_norm(tensor_of(x), tensor_of(gamma), tensor_of(beta), eps));
-  return wrap(torch::layer_norm(tensor_of(x), {x.size(-1)}, tensor_of(gamma), tensor_of(beta), eps));
-}
-
-Value TorchEngine::rms_norm(const Value& value, const Value& weight, double eps) {
-  const Tensor x = tensor_of(value);
-  if (uses_kernels(value)) return wrap(kernel_functions::rms_norm(x, tensor_of(weight), eps));
-  const Tensor y = x * torch::rsqrt(x.square().mean(-1, true) + eps);
-  return wrap(weight ? y * tensor_of(weight) : y);
-}
-
-SumAndNorm TorchEngine::add_layer_norm(const Value& a, const Value& b, const Value& gamma, const Value& beta,
-                                       double eps) {
-  if (!uses_kernels(a) || !uses_kernels(b)) return Engine::add_layer_norm(a, b, gamma, beta, eps);
-  const auto both =
-      kernel_functions::add_layer_norm(tensor_of(a), tensor_of(b), tensor_of(gamma), tensor_of(beta), eps);
-  return {wrap(both[0]), wrap(both[1])};
-}
-
-SumAndNorm TorchEngine::add_rms_norm(const Value& a, const Value& b, const Value& weight, double eps) {
-  if (!uses_kernels(a) || !uses_kernels(b)) return Engine::add_rms_norm(a, b, weight, eps);
-  const auto both = kernel_functions::add_rms_norm(tensor_of(a), tensor_of(b), tensor_of(weight), eps);
-  return {wrap(both[0]), wrap(both[1])};
-}
 
 Value TorchEngine::reshape(const Value& x, const Shape& shape) { return wrap(tensor_of(x).reshape(sizes_of(shape))); }
 Value TorchEngine::transpose(const Value& x) { return wrap(tensor_of(x).t()); }
@@ -244,77 +177,19 @@ Value TorchEngine::write_time(Value&& cache, const Value& x, int64_t at) {
   return wrap(torch::cat({old.narrow(1, 0, at), tensor_of(x), old.narrow(1, behind, old.size(1) - behind)}, 1));
 }
 
-Value TorchEngine::dropout(const Value& x, double p, uint64_t key) {
-  if (uses_kernels(x)) return wrap(kernel_functions::dropout(tensor_of(x), p, key));
-  return wrap(composite::dropout(tensor_of(x), p, key));
-}
-
-Value TorchEngine::rope(const Value& value, const Value& positions, const RopeOptions& options) {
-  const Tensor x = tensor_of(value);
-  if (uses_kernels(value)) return wrap(kernel_functions::rope(x, tensor_of(positions), options));
-  const int64_t half = options.rotary / 2, D = value.size(3);
-  const auto f64 = torch::TensorOptions().dtype(torch::kFloat64).device(device_);
-  const Tensor frequency =
-      torch::pow(options.base, torch::arange(half, f64) * (-2.0 / static_cast<double>(options.rotary)));
-  const Tensor angle =
-      tensor_of(positions).to(torch::kFloat64).unsqueeze(-1).unsqueeze(-1) * frequency;  // [B, T, 1, half]
-  const Tensor cos = angle.cos().to(x.scalar_type()), sin = angle.sin().to(x.scalar_type());
-  const Tensor first = x.narrow(3, 0, half), second = x.narrow(3, half, half);
-  return wrap(torch::cat(
-      {first * cos - second * sin, second * cos + first * sin, x.narrow(3, options.rotary, D - options.rotary)}, 3));
-}
-
-Value TorchEngine::packed_squares(const Value& x) { return wrap(composite::packed_squares(tensor_of(x))); }
-
-Value TorchEngine::taylor_features(const Value& value, bool packed) {
-  const Tensor x = tensor_of(value);
-  const auto D = static_cast<double>(value.size(-1));
-  const Tensor second = packed ? composite::packed_squares(x) : (x.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2);
-  return wrap(torch::cat({torch::ones_like(x.narrow(-1, 0, 1)), x / std::pow(D, 0.25), second / std::sqrt(2 * D)}, -1));
-}
-
-Value TorchEngine::short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state) {
-  Tensor history = state != nullptr ? tensor_of(*state) : Tensor();
-  Tensor* advanced = state != nullptr ? &history : nullptr;
-  const Tensor y = uses_kernels(x)
-                       ? kernel_functions::short_conv(tensor_of(x), tensor_of(w), tensor_of(bias), silu, advanced)
-                       : composite::short_conv(tensor_of(x), tensor_of(w), tensor_of(bias), silu, advanced);
-  if (state != nullptr) *state = wrap(history);
-  return wrap(y);
-}
-
-Value TorchEngine::long_conv(const Value& x, const Value& filter) {
-  return wrap(composite::long_conv(tensor_of(x), tensor_of(filter)));
-}
-
-Value TorchEngine::quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                                       LinearState* state) {
-  StateTensors sums(state);
-  const auto run = uses_kernels(q) && q.size(3) <= kernels::kMaxKeyDim ? kernel_functions::quadratic_attention
-                                                                       : composite::quadratic_attention;
-  const Tensor o = run(tensor_of(q), tensor_of(k), tensor_of(v), options, sums.s_or_null(), sums.z_or_null());
-  sums.store(*this, state);
-  return wrap(o);
-}
-
-Value TorchEngine::linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
-                                    LinearState* state) {
-  StateTensors sums(state);
-  const auto run = uses_kernels(q) ? kernel_functions::linear_attention : composite::linear_attention;
-  const Tensor o = run(tensor_of(q), tensor_of(k), tensor_of(v), options, sums.s_or_null(), sums.z_or_null());
-  sums.store(*this, state);
-  return wrap(o);
-}
-
-Value TorchEngine::softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) {
-  const int64_t B = q.size(0), T = q.size(1), S = k.size(1);
-  if (uses_kernels(q)) {
-    const auto [query_pos, key_pos] = positions_of(options, T, S, device_);
-    return wrap(kernel_functions::softmax_attention(tensor_of(q), tensor_of(k), tensor_of(v), query_pos.expand({B, T}),
-                                                    key_pos.expand({B, S}), options));
-  }
-  const composite::Slots slots = slots_of(options, T, S, device_);
-  return wrap(composite::softmax_attention(tensor_of(q), tensor_of(k), tensor_of(v), slots, options));
+std::vector<Value> TorchEngine::run(const CoreUse& use, std::span<const Value> operands,
+                                    std::span<Value* const> states) {
+  std::vector<Tensor> tensors, state_tensors;
+  for (const Value& operand : operands) tensors.push_back(tensor_of(operand));
+  for (const Value* state : states) state_tensors.push_back(tensor_of(*state));
+  const std::vector<Tensor> results =
+      uses_kernels(operands.front())
+          ? run_core_kernels(use, tensors, state_tensors)
+          : composite_of(*use.core)(*use.core, tensors, state_tensors);
+  for (size_t i = 0; i < states.size(); ++i) *states[i] = wrap(state_tensors[i]);
+  std::vector<Value> values;
+  for (const Tensor& result : results) values.push_back(wrap(result));
+  return values;
 }
 
 CrossEntropy TorchEngine::cross_entropy(const Value& x_value, const Value& e_value, std::span<const int64_t> labels) {

@@ -38,19 +38,14 @@ class TorchEngine : public Engine, public Autograd {
   void to_host(const Value& x, void* data, DType as) override;
   Value full(const Shape& shape, DType dtype, double fill) override;
 
+  std::vector<Value> run(const CoreUse& use, std::span<const Value> operands, std::span<Value* const> states) override;
   Value embedding(const Value& ids, const Value& table) override;
   Value linear(const Value& x, const Value& w, const Value& bias) override;
   Value add(const Value& a, const Value& b) override;
   Value mul(const Value& a, const Value& b) override;
   Value scale_shift(const Value& x, double scale, double shift) override;
   Value unary(UnaryOp op, const Value& x) override;
-  Value swiglu(const Value& x) override;
-  Value softmax(const Value& x) override;
   Value sum_last(const Value& x) override;
-  Value layer_norm(const Value& x, const Value& gamma, const Value& beta, double eps) override;
-  Value rms_norm(const Value& x, const Value& weight, double eps) override;
-  SumAndNorm add_layer_norm(const Value& a, const Value& b, const Value& gamma, const Value& beta, double eps) override;
-  SumAndNorm add_rms_norm(const Value& a, const Value& b, const Value& weight, double eps) override;
   Value reshape(const Value& x, const Shape& shape) override;
   Value transpose(const Value& x) override;
   Value slice(const Value& x, int dim, int64_t begin, int64_t length) override;
@@ -58,17 +53,6 @@ class TorchEngine : public Engine, public Autograd {
   Value concat(std::span<const Value> parts, int dim) override;
   Value select_rows(const Value& x, std::span<const int64_t> rows) override;
   Value write_time(Value&& cache, const Value& x, int64_t at) override;
-  Value dropout(const Value& x, double p, uint64_t key) override;
-  Value rope(const Value& x, const Value& positions, const RopeOptions& options) override;
-  Value packed_squares(const Value& x) override;
-  Value taylor_features(const Value& x, bool packed) override;
-  Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state) override;
-  Value long_conv(const Value& x, const Value& filter) override;
-  Value quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                            LinearState* state) override;
-  Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
-                         LinearState* state) override;
-  Value softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options) override;
   CrossEntropy cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) override;
   Value detach(const Value& x) override;
   Value copy(const Value& x) override;

@@ -13,7 +13,6 @@
 
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
-#include "kernels/cpu/dropout-inl.h"
 #include "kernels/cpu/lanes-inl.h"
 
 #ifndef REBASED_KERNELS_CPU_ELEMENTWISE_ARGS
@@ -38,12 +37,6 @@ struct UnaryGradArgs {
   const float* dy;
   float* dx;
 };
-struct SoftmaxGradArgs {
-  int64_t C;
-  const float* y;
-  const float* dy;
-  float* dx;
-};
 struct RowSumArgs {
   int64_t C;
   const float* x;
@@ -53,17 +46,6 @@ struct ColumnArgs {
   int64_t N, C;
   const float* x;
   float* sums;
-};
-struct SwigluArgs {
-  int64_t C;
-  const float* x;   // [N, 2 C]
-  const float* dy;  // [N, C], for the gradient
-  float* out;       // y [N, C] or dx [N, 2 C]
-};
-struct DropoutArgs {
-  Dropout dropout;
-  const float* x;
-  float* y;
 };
 }  // namespace
 }  // namespace rebased::kernels::cpu
@@ -193,18 +175,6 @@ void unary_grad_dispatch(Unary op, const UnaryGradArgs& a, int64_t begin, int64_
   with_constant(op, [&](auto constant) { unary_grad_range<constant()>(a, begin, end); });
 }
 
-void softmax_grad_rows(const SoftmaxGradArgs& a, int64_t begin, int64_t end) {
-  for (int64_t n = begin; n < end; ++n) {
-    const float *y = a.y + n * a.C, *dy = a.dy + n * a.C;
-    float* dx = a.dx + n * a.C;
-    Vec sum = hn::Zero(Tag());
-    for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR { sum = hn::MulAdd(at.load(y + c), at.load(dy + c), sum); });
-    const Vec mean = hn::Set(Tag(), sum_lanes(sum));
-    for_each_vector(a.C, [&](int64_t c, auto at)
-                             HWY_ATTR { at.store(hn::Mul(at.load(y + c), hn::Sub(at.load(dy + c), mean)), dx + c); });
-  }
-}
-
 void row_sums(const RowSumArgs& a, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; ++n) {
     Vec sum = hn::Zero(Tag());
@@ -268,35 +238,6 @@ void binary_rows(const BinaryArgs& a, int64_t begin, int64_t end) {
 void add_rows(const BinaryArgs& a, int64_t begin, int64_t end) { binary_rows<false>(a, begin, end); }
 void mul_rows(const BinaryArgs& a, int64_t begin, int64_t end) { binary_rows<true>(a, begin, end); }
 
-void swiglu_rows(const SwigluArgs& a, int64_t begin, int64_t end) {
-  for (int64_t n = begin; n < end; ++n) {
-    const float *up = a.x + n * 2 * a.C, *gate = up + a.C;
-    float* y = a.out + n * a.C;
-    for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR {
-      at.store(hn::Mul(at.load(up + c), apply<Unary::kSilu>(Tag(), at.load(gate + c))), y + c);
-    });
-  }
-}
-
-void swiglu_grad_rows(const SwigluArgs& a, int64_t begin, int64_t end) {
-  const Vec one = hn::Set(Tag(), 1.0f);
-  for (int64_t n = begin; n < end; ++n) {
-    const float *up = a.x + n * 2 * a.C, *gate = up + a.C, *dy = a.dy + n * a.C;
-    float *d_up = a.out + n * 2 * a.C, *d_gate = d_up + a.C;
-    for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR {
-      const Vec g = at.load(gate + c), s = sigmoid(Tag(), g), slope = hn::Mul(at.load(dy + c), s);
-      const Vec bend = hn::MulAdd(g, hn::Sub(one, s), one);
-      const Vec by_gate = hn::Mul(hn::Mul(slope, at.load(up + c)), bend);
-      at.store(hn::Mul(slope, g), d_up + c);
-      at.store(by_gate, d_gate + c);
-    });
-  }
-}
-
-void dropout_range(const DropoutArgs& a, int64_t begin, int64_t end) {
-  drop(a.dropout, begin, end - begin, a.x + begin, a.y + begin);
-}
-
 }  // namespace
 }  // namespace rebased::kernels::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -307,15 +248,11 @@ namespace {
 
 HWY_EXPORT(unary_dispatch);
 HWY_EXPORT(unary_grad_dispatch);
-HWY_EXPORT(softmax_grad_rows);
 HWY_EXPORT(row_sums);
 HWY_EXPORT(column_sums);
 HWY_EXPORT(scale_shift_range);
 HWY_EXPORT(add_rows);
 HWY_EXPORT(mul_rows);
-HWY_EXPORT(swiglu_rows);
-HWY_EXPORT(swiglu_grad_rows);
-HWY_EXPORT(dropout_range);
 
 constexpr int64_t kGrain = 8192;  // elements worth a thread
 
@@ -339,10 +276,6 @@ void unary_grad(Unary op, int64_t n, const float* x, const float* dy, float* dx)
     HWY_DYNAMIC_DISPATCH(unary_grad_dispatch)(op, args, begin, end);
   };
   parallel_for(n, kGrain, std::ref(body));
-}
-
-void softmax_grad(int64_t N, int64_t C, const float* y, const float* dy, float* dx) noexcept {
-  over_rows<SoftmaxGradArgs>(N, {C, y, dy, dx}, HWY_DYNAMIC_DISPATCH(softmax_grad_rows));
 }
 
 void sum_rows(int64_t N, int64_t C, const float* x, float* y) noexcept {
@@ -369,20 +302,6 @@ void add(int64_t N, int64_t C, const float* a, const float* b, Broadcast how, fl
 void mul(int64_t N, int64_t C, const float* a, const float* b, Broadcast how, float* y) noexcept {
   const bool same = how == Broadcast::kSame;
   over_rows<BinaryArgs>(same ? N * C : N, {same ? 1 : C, a, b, how, y}, HWY_DYNAMIC_DISPATCH(mul_rows));
-}
-
-void swiglu(int64_t N, int64_t C, const float* x, float* y) noexcept {
-  over_rows<SwigluArgs>(N, {C, x, nullptr, y}, HWY_DYNAMIC_DISPATCH(swiglu_rows));
-}
-
-void swiglu_grad(int64_t N, int64_t C, const float* x, const float* dy, float* dx) noexcept {
-  over_rows<SwigluArgs>(N, {C, x, dy, dx}, HWY_DYNAMIC_DISPATCH(swiglu_grad_rows));
-}
-
-void dropout(int64_t n, uint64_t key, double p, const float* x, float* y) noexcept {
-  const DropoutArgs args{Dropout(key, p), x, y};
-  auto body = [&args](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(dropout_range)(args, begin, end); };
-  parallel_for(n, kGrain, std::ref(body));
 }
 
 }  // namespace rebased::kernels::cpu

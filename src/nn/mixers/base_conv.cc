@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "cores/long_conv/long_conv.h"
 #include "nn/conv_state.h"
 
 namespace rebased {

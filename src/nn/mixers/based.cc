@@ -3,6 +3,9 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "cores/linear_attention/linear_attention.h"
+#include "cores/quadratic_attention/quadratic_attention.h"
+#include "cores/rope/rope.h"
 #include "nn/positions.h"
 
 namespace rebased {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "cores/linear_attention/linear_attention.h"
+
 namespace rebased {
 
 LinearAttentionMixer::LinearAttentionMixer(const Options& options, const Scope& scope, const MixerSetup& setup)

@@ -1,6 +1,8 @@
 #include "nn/mixers/linear_heads.h"
 
 #include "base/error.h"
+#include "cores/linear_attention/linear_attention.h"
+#include "cores/quadratic_attention/quadratic_attention.h"
 
 namespace rebased {
 namespace {

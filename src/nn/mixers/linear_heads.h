@@ -1,5 +1,7 @@
 #pragma once
 
+#include "cores/linear_attention/linear_attention.h"
+#include "cores/quadratic_attention/quadratic_attention.h"
 #include "engine/engine.h"
 #include "engine/state.h"
 #include "nn/context.h"

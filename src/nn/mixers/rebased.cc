@@ -2,6 +2,9 @@
 
 #include <cmath>
 
+#include "cores/linear_attention/linear_attention.h"
+#include "cores/norm/norm.h"
+#include "cores/quadratic_attention/quadratic_attention.h"
 #include "nn/positions.h"
 
 namespace rebased {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "config/limits.h"
+#include "cores/linear_attention/linear_attention.h"
 #include "nn/mixers/linear_heads.h"
 #include "nn/sequence_mixer.h"
 

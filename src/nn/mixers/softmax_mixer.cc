@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "cores/rope/rope.h"
+#include "cores/softmax_attention/softmax_attention.h"
 #include "engine/engine.h"
 #include "nn/positions.h"
 
@@ -83,7 +85,7 @@ MixerOutput SoftmaxMixer::mix(const Value& x, const Context& ctx, MixerState* st
     q = norm_q_(q);
     k = norm_k_(k);
   }
-  AttentionOptions attention{.scale = 1 / std::sqrt(static_cast<double>(head_dim_)),
+  const AttentionOptions attention{.scale = 1 / std::sqrt(static_cast<double>(head_dim_)),
                              .window = window_,
                              .additive_mask = options_.additive_mask,
                              .dropout = ctx.training ? options_.dropout : 0,
@@ -97,16 +99,14 @@ MixerOutput SoftmaxMixer::mix(const Value& x, const Context& ctx, MixerState* st
     v = std::move(keys.v);
     key_pos = positions_of(x, keys.key_pos);
   }
-  if (state != nullptr || !outputs.empty()) {
-    attention.query_pos = query_pos;
-    attention.key_pos = key_pos;
-  }
+  AttentionPositions positions;
+  if (state != nullptr || !outputs.empty()) positions = {query_pos, key_pos};
   q = rotated(q, query_pos);
   k = rotated(k, key_pos);
   ctx.observe(path() + ".q", q);
   ctx.observe(path() + ".k", k);
   ctx.observe(path() + ".v", v);
-  return {out_proj_(merge_heads(softmax_attention(q, k, v, attention))), {}};
+  return {out_proj_(merge_heads(softmax_attention(q, k, v, attention, positions))), {}};
 }
 
 int64_t SoftmaxMixer::slot_bytes() const {

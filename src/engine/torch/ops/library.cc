@@ -2,7 +2,11 @@
 
 #include "base/error.h"
 #include "base/shape.h"
-#include "engine/torch/composite.h"
+#include "cores/composites.h"
+#include "cores/linear_attention/linear_attention.h"
+#include "cores/quadratic_attention/quadratic_attention.h"
+#include "cores/short_conv/short_conv.h"
+#include "engine/torch/core_function.h"
 #include "engine/torch/kernel_functions.h"
 
 // torch.ops.rebased.*: differentiable operations on tensors laid out as in docs/notation.md. float32 on the CPU runs
@@ -16,35 +20,37 @@ bool uses_kernels(const Tensor& x) { return x.is_cpu() && x.scalar_type() == tor
 
 Shape shape_of(const Tensor& x) { return Shape(std::span<const int64_t>(x.sizes().data(), x.sizes().size())); }
 
+// The first result of a core on whole sequences; an undefined operand is absent.
+Tensor run(std::shared_ptr<const Core> core, const std::vector<Tensor>& operands) {
+  std::vector<Shape> shapes;
+  for (const Tensor& operand : operands) shapes.push_back(operand.defined() ? shape_of(operand) : Shape());
+  std::vector<const Shape*> given;
+  for (size_t i = 0; i < operands.size(); ++i) given.push_back(operands[i].defined() ? &shapes[i] : nullptr);
+  const CoreUse use = bind_core(std::move(core), given, {});
+  std::vector<Tensor> states;
+  if (uses_kernels(operands.front())) return run_core_kernels(use, operands, states).front();
+  return composite_of(*use.core)(*use.core, operands, states).front();
+}
+
 // q, k [B, T, H, Dk], v [B, T, H, Dv] -> [B, T, H, Dv]; similarity a + b s + c s^2 of s = scale <q, k>.
 Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, double a, double b, double c,
                            double scale, double eps, bool normalize) {
-  Dims("rebased::quadratic_attention")
-      .check("q", shape_of(q), "B T H Dk")
-      .check("k", shape_of(k), "B T H Dk")
-      .check("v", shape_of(v), "B T H Dv");
   const QuadraticOptions options{.kernel = {a, b, c}, .scale = scale, .eps = eps, .normalize = normalize};
-  const auto run = uses_kernels(q) && q.size(3) <= kernels::kMaxKeyDim ? kernel_functions::quadratic_attention
-                                                                       : composite::quadratic_attention;
-  return run(q, k, v, options, nullptr, nullptr);
+  const auto core = std::make_shared<QuadraticAttentionCore>(options);
+  if (q.size(-1) <= kernels::kMaxKeyDim) return run(core, {q, k, v});
+  std::vector<Tensor> none;
+  return composite_of(*core)(*core, {q, k, v}, none).front();
 }
 
 // q, k [B, T, H, F] already mapped, v [B, T, H, Dv] -> [B, T, H, Dv].
 Tensor linear_attention(const Tensor& q, const Tensor& k, const Tensor& v, double scale, double eps, bool normalize) {
-  Dims("rebased::linear_attention")
-      .check("q", shape_of(q), "B T H F")
-      .check("k", shape_of(k), "B T H F")
-      .check("v", shape_of(v), "B T H Dv");
   const LinearOptions options{.scale = scale, .eps = eps, .normalize = normalize};
-  const auto run = uses_kernels(q) ? kernel_functions::linear_attention : composite::linear_attention;
-  return run(q, k, v, options, nullptr, nullptr);
+  return run(std::make_shared<LinearAttentionCore>(options), {q, k, v});
 }
 
 // x [B, T, C], w [C, K], bias [C] or None -> [B, T, C].
 Tensor short_conv(const Tensor& x, const Tensor& w, const c10::optional<Tensor>& bias, bool silu) {
-  Dims("rebased::short_conv").check("x", shape_of(x), "B T C").check("w", shape_of(w), "C K");
-  const auto run = uses_kernels(x) ? kernel_functions::short_conv : composite::short_conv;
-  return run(x, w, bias ? *bias : Tensor(), silu, nullptr);
+  return run(std::make_shared<ShortConvCore>(silu), {x, w, bias ? *bias : Tensor()});
 }
 
 // x [N, C], e [V, C], labels [N] i64 in [0, V) -> mean cross-entropy of the logits x e^T, which are never stored.

@@ -1,0 +1,79 @@
+#include "base/error.h"
+#include "cores/linear_attention/kernel.h"
+#include "cores/linear_attention/linear_attention.h"
+
+namespace rebased {
+namespace {
+
+using namespace kernels;
+
+template <class Real>
+LinearAttentionArgs<Real> args(const CoreCall<Real>& call, const LinearOptions& options) {
+  return {.B = call["B"],
+          .T = call["T"],
+          .H = call["H"],
+          .F = call["F"],
+          .Dv = call["Dv"],
+          .q = call.in(0),
+          .k = call.in(1),
+          .v = call.in(2),
+          .scale = options.scale,
+          .eps = options.eps,
+          .normalize = options.normalize,
+          .o = call.results[0],
+          .z = call.kept[0],
+          .s0 = call.before[0],
+          .z0 = call.before[1],
+          .sT = call.after[0],
+          .zT = call.after[1],
+          .form = options.form,
+          .chunk = options.chunk,
+          .scratch = call.scratch};
+}
+
+template <class Real>
+LinearAttentionGradArgs<Real> args(const CoreGradCall<Real>& call, const LinearOptions& options) {
+  return {.forward = args(call.forward, options),
+          .d_o = call.d_results[0],
+          .d_sT = call.d_after[0],
+          .d_zT = call.d_after[1],
+          .dq = call.d_operands[0],
+          .dk = call.d_operands[1],
+          .dv = call.d_operands[2],
+          .d_s0 = call.d_before[0],
+          .d_z0 = call.d_before[1],
+          .scratch = call.scratch};
+}
+
+}  // namespace
+
+const Signature& LinearAttentionCore::signature() const {
+  static const Signature signature{
+      .name = "linear_attention",
+      .operands = {{.name = "q", .shape = "B T H F"}, {.name = "k", .shape = "B T H F"}, {.name = "v", .shape = "B T H Dv"}},
+      .states = {{.name = "state.s", .shape = "B H F Dv"}, {.name = "state.z", .shape = "B H F"}},
+      .results = {{.name = "o", .shape = "B T H Dv", .in_gradient = true}},
+      .kept = {{.name = "z", .shape = "B T H"}},
+  };
+  return signature;
+}
+
+void LinearAttentionCore::complete(Dims& dims) const {
+  if (dims["F"] < 1) throw ShapeError("[linear_attention] F: expected at least 1, found {}", dims["F"]);
+}
+
+int64_t LinearAttentionCore::scratch(const CoreCall<float>& call) const { return cpu::linear_attention_scratch(args(call, options)); }
+int64_t LinearAttentionCore::scratch(const CoreGradCall<float>& call) const { return cpu::linear_attention_grad_scratch(args(call, options)); }
+void LinearAttentionCore::forward(const CoreCall<float>& call) const { cpu::linear_attention(args(call, options)); }
+void LinearAttentionCore::backward(const CoreGradCall<float>& call) const { cpu::linear_attention_grad(args(call, options)); }
+void LinearAttentionCore::forward(const CoreCall<double>& call) const { reference::linear_attention(args(call, options)); }
+void LinearAttentionCore::backward(const CoreGradCall<double>& call) const { reference::linear_attention_grad(args(call, options)); }
+
+Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
+                       LinearState* state) {
+  const auto core = std::make_shared<LinearAttentionCore>(options);
+  if (state == nullptr) return run_core(core, {q, k, v}).front();
+  return run_core(core, {q, k, v}, {&state->s, &state->z}).front();
+}
+
+}  // namespace rebased

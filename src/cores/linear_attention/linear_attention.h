@@ -1,0 +1,45 @@
+#pragma once
+
+#include "engine/core.h"
+#include "kernels/form.h"
+
+namespace rebased {
+
+using kernels::Form;
+
+struct LinearOptions {
+  double scale = 1;
+  double eps = 1e-12;
+  bool normalize = true;
+  Form form = Form::kAuto;
+  int64_t chunk = 0;  // tokens a chunk; 0: the kernel's choice
+};
+
+// Running sums of a linear mixer: s [B, H, F, Dv], z [B, H, F]. Operations read it and leave the advanced state in it.
+// Gradient flows through both unless they are detached.
+struct LinearState {
+  Value s;
+  Value z;
+};
+
+// q, k [B, T, H, F] already mapped, v [B, T, H, Dv] -> [B, T, H, Dv]: cores/linear_attention/kernel.h
+Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
+                       LinearState* state = nullptr);
+
+class LinearAttentionCore : public Core {
+ public:
+  explicit LinearAttentionCore(const LinearOptions& given) : options(given) {}
+
+  const Signature& signature() const override;
+  void complete(Dims& dims) const override;
+  int64_t scratch(const CoreCall<float>& call) const override;
+  int64_t scratch(const CoreGradCall<float>& call) const override;
+  void forward(const CoreCall<float>& call) const override;
+  void backward(const CoreGradCall<float>& call) const override;
+  void forward(const CoreCall<double>& call) const override;
+  void backward(const CoreGradCall<double>& call) const override;
+
+  const LinearOptions options;
+};
+
+}  // namespace rebased
