@@ -123,12 +123,25 @@ Shape Dims::shape(const char* pattern) const {
   return Shape(std::span<const int64_t>(extents.data(), rank));
 }
 
-void Dims::fail(const char* name, const Shape& shape, const char* pattern) const {
+bool Dims::knows(std::string_view pattern) const {
+  if (pattern.starts_with(kLeading)) {
+    if (!leading_) return false;
+    pattern.remove_prefix(kLeading.size());
+  }
+  for (std::string_view word = next_word(pattern); !word.empty(); word = next_word(pattern)) {
+    if (!number(word) && find(word) == nullptr) return false;
+  }
+  return true;
+}
+
+void Dims::fail(const char* name, const Shape& found, const char* pattern) const {
+  if (knows(pattern)) {
+    throw ShapeError("[{}] {}: expected [{}] = {}, found {}", op_, name, pattern, shape(pattern).str(), found.str());
+  }
   std::string known;
-  if (leading_ && std::string_view(pattern).starts_with(kLeading)) known = fmt::format(" with ...={}", leading_->str());
   for (int i = 0; i < count_; ++i)
-    known += fmt::format("{}{}={}", known.empty() ? " with " : " ", entries_[i].symbol, entries_[i].extent);
-  throw ShapeError("[{}] {}: expected [{}]{}, found {}", op_, name, pattern, known, shape.str());
+    known += fmt::format("{}{}={}", i == 0 ? " with " : " ", entries_[i].symbol, entries_[i].extent);
+  throw ShapeError("[{}] {}: expected [{}]{}, found {}", op_, name, pattern, known, found.str());
 }
 
 }  // namespace rebased

@@ -39,7 +39,8 @@ class Shape {
 //   Dims d("quadratic_attention");
 //   d.check("q", q.shape(), "B T H Dk").check("v", v.shape(), "B T H Dv");
 //   d["Dv"]
-// Throws ShapeError "[quadratic_attention] v: expected [B T H Dv] with B=2 T=17 H=2, found [2, 16, 2, 64]".
+// Throws ShapeError "[quadratic_attention] v: expected [B T H Dv] with B=2 T=17 H=2, found [2, 16, 2, 64]"; where every
+// symbol is known, "expected [B T C] = [2, 17, 32], found ...".
 // A number in a pattern is a fixed extent; "..." at its beginning stands for any leading dimensions, which d["..."]
 // counts the elements of. Names and patterns are string literals.
 class Dims {
@@ -57,7 +58,8 @@ class Dims {
   };
   const Entry* find(std::string_view symbol) const;
   Dims& bind(std::string_view symbol, int64_t extent);
-  [[noreturn]] void fail(const char* name, const Shape& shape, const char* pattern) const;
+  bool knows(std::string_view pattern) const;
+  [[noreturn]] void fail(const char* name, const Shape& found, const char* pattern) const;
 
   const char* op_;
   std::array<Entry, 16> entries_;

@@ -56,7 +56,8 @@ std::vector<Value> run_core(std::shared_ptr<const Core> core, std::initializer_l
   }
   for (size_t i = 0; stateful && i < states.size(); ++i) {
     const Value* state = states.begin()[i];
-    if (state == nullptr || !*state) throw ShapeError("[{}] {}: a value is needed", signature.name, signature.states[i].name);
+    if (state == nullptr || !*state)
+      throw ShapeError("[{}] {}: a value is needed", signature.name, signature.states[i].name);
     if (first) check_element(signature.name, signature.states[i].name, *state, first, false);
     state_shapes[i] = &state->shape();
   }

@@ -20,9 +20,10 @@ struct Signature {
     const char* name;
     const char* shape;
     bool optional = false;
-    bool ids = false;          // int64, without a gradient
-    bool in_gradient = true;   // read by backward
-    int d_is_that_of = -1;     // an operand before it, whose gradient is this one's too
+    bool ids = false;         // int64, without a gradient
+    bool in_gradient = true;  // read by backward
+    int d_is_that_of = -1;    // an operand before it, whose gradient is this one's too
+    int reaches = -1;         // the only result that depends on it; -1: any may
   };
   struct State {
     const char* name;
@@ -69,7 +70,7 @@ struct CoreGradCall {
   CoreCall<Real> forward;  // with what the signature says backward reads
   std::array<const Real*, kMost> d_results{};
   std::array<const Real*, kMost> d_after{};  // null: zeros
-  std::array<Real*, kMost> d_operands{};     // overwritten; null: absent, ids, or that of another operand
+  std::array<Real*, kMost> d_operands{};     // overwritten; null: none is wanted
   std::array<Real*, kMost> d_before{};       // overwritten; null: no states
   Real* scratch = nullptr;
 };

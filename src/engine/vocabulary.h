@@ -30,7 +30,7 @@ Value add(const Value& a, const Value& b);
 Value mul(const Value& a, const Value& b);
 Value scale_shift(const Value& x, double scale, double shift = 0);  // scale x + shift
 Value unary(UnaryOp op, const Value& x);
-Value sum_last(const Value& x);  // [..., C] -> [..., 1]
+Value sum_last(const Value& x);                     // [..., C] -> [..., 1]
 Value reshape(const Value& x, const Shape& shape);  // same elements in the same order
 Value transpose(const Value& x);                    // [N, M] -> [M, N]
 Value slice(const Value& x, int dim, int64_t begin, int64_t length);

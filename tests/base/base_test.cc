@@ -31,7 +31,7 @@ TEST(Dims, BindsSymbolsAndNamesWhatDoesNotFit) {
       [&] {
         dims.check("v", Shape({2, 16, 4}), "B T D");
       },
-      ThrowsMessage<ShapeError>(HasSubstr("[op] v: expected [B T D] with B=2 T=17 D=4, found [2, 16, 4]")));
+      ThrowsMessage<ShapeError>(HasSubstr("[op] v: expected [B T D] = [2, 17, 4], found [2, 16, 4]")));
   EXPECT_THROW(dims.check("v", Shape({2, 17}), "B T D"), ShapeError);
   EXPECT_THROW(dims.check("v", Shape({2, 17, 4, 1}), "B T D"), ShapeError);
   EXPECT_THROW(dims.check("w", Shape({4, 2}), "D 3"), ShapeError);

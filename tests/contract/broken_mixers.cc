@@ -1,6 +1,6 @@
+#include "contract/broken_mixers.h"
 #include "cores/linear_attention/linear_attention.h"
 #include "cores/rope/rope.h"
-#include "contract/broken_mixers.h"
 
 #include <algorithm>
 

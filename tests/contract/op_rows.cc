@@ -1,3 +1,4 @@
+#include "contract/op_rows.h"
 #include "cores/dropout/dropout.h"
 #include "cores/linear_attention/linear_attention.h"
 #include "cores/long_conv/long_conv.h"
@@ -10,7 +11,6 @@
 #include "cores/softmax_attention/softmax_attention.h"
 #include "cores/swiglu/swiglu.h"
 #include "cores/taylor_features/taylor_features.h"
-#include "contract/op_rows.h"
 
 #include <fmt/format.h>
 

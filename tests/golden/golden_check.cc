@@ -1,5 +1,5 @@
-#include "cores/linear_attention/linear_attention.h"
 #include "golden/golden_check.h"
+#include "cores/linear_attention/linear_attention.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

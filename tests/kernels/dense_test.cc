@@ -298,7 +298,7 @@ TEST(Rope, RotatesTheHalfSplitPairByHand) {
   const float x[] = {1, 10, 2, 20};  // pairs (1, 2) and (10, 20)
   float y[4];
   const int64_t position = 2;
-  cpu::rope({1, 1, 1, 4, 4, 100, false, &position, x, y});                         // angles 2 and 0.2
+  cpu::rope({1, 1, 1, 4, 4, 100, false, &position, x, y});                // angles 2 and 0.2
   EXPECT_NEAR(y[0], std::cos(2.0) - 2 * std::sin(2.0), 64 * kEps);        // terms up to 20
   EXPECT_NEAR(y[2], std::sin(2.0) + 2 * std::cos(2.0), 64 * kEps);        // terms up to 20
   EXPECT_NEAR(y[1], 10 * std::cos(0.2) - 20 * std::sin(0.2), 64 * kEps);  // terms up to 20

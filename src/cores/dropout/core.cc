@@ -1,6 +1,6 @@
 #include "base/error.h"
-#include "cores/dropout/kernel.h"
 #include "cores/dropout/dropout.h"
+#include "cores/dropout/kernel.h"
 
 namespace rebased {
 

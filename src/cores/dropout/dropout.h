@@ -4,7 +4,8 @@
 
 namespace rebased {
 
-// Keeps each element with probability 1 - p, scaled by 1/(1-p); which, is a function of key and index alone. p in [0, 1).
+// Keeps each element with probability 1 - p, scaled by 1/(1-p); which, is a function of key and index alone. p in [0,
+// 1).
 Value dropout(const Value& x, double p, uint64_t key);
 
 class DropoutCore : public Core {

@@ -50,7 +50,9 @@ LinearAttentionGradArgs<Real> args(const CoreGradCall<Real>& call, const LinearO
 const Signature& LinearAttentionCore::signature() const {
   static const Signature signature{
       .name = "linear_attention",
-      .operands = {{.name = "q", .shape = "B T H F"}, {.name = "k", .shape = "B T H F"}, {.name = "v", .shape = "B T H Dv"}},
+      .operands = {{.name = "q", .shape = "B T H F"},
+                   {.name = "k", .shape = "B T H F"},
+                   {.name = "v", .shape = "B T H Dv"}},
       .states = {{.name = "state.s", .shape = "B H F Dv"}, {.name = "state.z", .shape = "B H F"}},
       .results = {{.name = "o", .shape = "B T H Dv", .in_gradient = true}},
       .kept = {{.name = "z", .shape = "B T H"}},
@@ -62,12 +64,22 @@ void LinearAttentionCore::complete(Dims& dims) const {
   if (dims["F"] < 1) throw ShapeError("[linear_attention] F: expected at least 1, found {}", dims["F"]);
 }
 
-int64_t LinearAttentionCore::scratch(const CoreCall<float>& call) const { return cpu::linear_attention_scratch(args(call, options)); }
-int64_t LinearAttentionCore::scratch(const CoreGradCall<float>& call) const { return cpu::linear_attention_grad_scratch(args(call, options)); }
+int64_t LinearAttentionCore::scratch(const CoreCall<float>& call) const {
+  return cpu::linear_attention_scratch(args(call, options));
+}
+int64_t LinearAttentionCore::scratch(const CoreGradCall<float>& call) const {
+  return cpu::linear_attention_grad_scratch(args(call, options));
+}
 void LinearAttentionCore::forward(const CoreCall<float>& call) const { cpu::linear_attention(args(call, options)); }
-void LinearAttentionCore::backward(const CoreGradCall<float>& call) const { cpu::linear_attention_grad(args(call, options)); }
-void LinearAttentionCore::forward(const CoreCall<double>& call) const { reference::linear_attention(args(call, options)); }
-void LinearAttentionCore::backward(const CoreGradCall<double>& call) const { reference::linear_attention_grad(args(call, options)); }
+void LinearAttentionCore::backward(const CoreGradCall<float>& call) const {
+  cpu::linear_attention_grad(args(call, options));
+}
+void LinearAttentionCore::forward(const CoreCall<double>& call) const {
+  reference::linear_attention(args(call, options));
+}
+void LinearAttentionCore::backward(const CoreGradCall<double>& call) const {
+  reference::linear_attention_grad(args(call, options));
+}
 
 Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
                        LinearState* state) {

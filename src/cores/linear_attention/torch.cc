@@ -30,8 +30,8 @@ int64_t step_length(Form form, int64_t chunk, int64_t T) {
 
 }  // namespace
 
-Tensor causal_composite(const std::vector<Tensor>& operands, const Similarity& similarity,
-                        const LinearOptions& options, std::vector<Tensor>& states) {
+Tensor causal_composite(const std::vector<Tensor>& operands, const Similarity& similarity, const LinearOptions& options,
+                        std::vector<Tensor>& states) {
   const Tensor q = operands[0].transpose(1, 2), k = operands[1].transpose(1, 2), v = operands[2].transpose(1, 2);
   const int64_t T = q.size(2), step = step_length(options.form, options.chunk, T);
   Tensor s = states.empty() ? Tensor() : states[0], z = states.empty() ? Tensor() : states[1];

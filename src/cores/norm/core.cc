@@ -12,7 +12,6 @@ constexpr Signature::Operand kGamma{.name = "gamma", .shape = "C", .optional = t
 constexpr Signature::Operand kBeta{.name = "beta", .shape = "C", .optional = true, .in_gradient = false};
 constexpr Signature::Operand kWeight{.name = "weight", .shape = "C", .optional = true};
 
-
 void check_channels(const char* op, const Dims& dims) {
   if (dims["C"] < 1) throw ShapeError("[{}] channels: expected at least 1, found {}", op, dims["C"]);
 }
@@ -105,14 +104,24 @@ void NormCore::backward(const CoreGradCall<double>& call) const {
   norm_grad(args(call, options, call.forward.in(0), kNormGain), options.centred);
 }
 
+namespace {
+
+// The gain or the shift of a sum's norm: nothing that the sum alone is used for depends on it.
+Signature::Operand of_norm(Signature::Operand operand) {
+  operand.reaches = 1;
+  return operand;
+}
+
+}  // namespace
+
 const Signature& AddNormCore::signature() const {
   static const Signature::Operand a{.name = "a", .shape = "... C", .in_gradient = false};
   static const Signature::Operand b{.name = "b", .shape = "... C", .in_gradient = false, .d_is_that_of = 0};
   static const std::vector<Signature::Result> results{
       {.name = "sum", .shape = "... C", .in_gradient = true, .d_optional = true}, {.name = "norm", .shape = "... C"}};
   static const Signature layer{
-      .name = "add_layer_norm", .folder = "norm", .operands = {a, b, kGamma, kBeta}, .results = results};
-  static const Signature rms{.name = "add_rms_norm", .folder = "norm", .operands = {a, b, kWeight}, .results = results};
+      .name = "add_layer_norm", .folder = "norm", .operands = {a, b, of_norm(kGamma), of_norm(kBeta)}, .results = results};
+  static const Signature rms{.name = "add_rms_norm", .folder = "norm", .operands = {a, b, of_norm(kWeight)}, .results = results};
   return options.centred ? layer : rms;
 }
 

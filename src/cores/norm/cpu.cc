@@ -10,9 +10,9 @@
 #define HWY_TARGET_INCLUDE "cores/norm/cpu.cc"
 #include "hwy/foreach_target.h"  // before the others
 
+#include "cores/norm/rows-inl.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
-#include "cores/norm/rows-inl.h"
 
 #ifndef REBASED_CORES_NORM_ARGS
 #define REBASED_CORES_NORM_ARGS

@@ -11,9 +11,9 @@
 #define HWY_TARGET_INCLUDE "cores/norm/cpu_grad.cc"
 #include "hwy/foreach_target.h"  // before the others
 
+#include "cores/norm/rows-inl.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
-#include "cores/norm/rows-inl.h"
 
 #ifndef REBASED_CORES_NORM_GRAD
 #define REBASED_CORES_NORM_GRAD

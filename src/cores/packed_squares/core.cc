@@ -22,7 +22,8 @@ void PackedSquaresCore::forward(const CoreCall<float>& call) const {
 }
 
 void PackedSquaresCore::backward(const CoreGradCall<float>& call) const {
-  cpu::packed_squares_grad(call.forward["..."], call.forward["D"], call.forward.in(0), call.d_results[0], call.d_operands[0]);
+  cpu::packed_squares_grad(call.forward["..."], call.forward["D"], call.forward.in(0), call.d_results[0],
+                           call.d_operands[0]);
 }
 
 void PackedSquaresCore::forward(const CoreCall<double>& call) const {
@@ -30,7 +31,8 @@ void PackedSquaresCore::forward(const CoreCall<double>& call) const {
 }
 
 void PackedSquaresCore::backward(const CoreGradCall<double>& call) const {
-  reference::packed_squares_grad(call.forward["..."], call.forward["D"], call.forward.in(0), call.d_results[0], call.d_operands[0]);
+  reference::packed_squares_grad(call.forward["..."], call.forward["D"], call.forward.in(0), call.d_results[0],
+                                 call.d_operands[0]);
 }
 
 Value packed_squares(const Value& x) { return run_core(std::make_shared<PackedSquaresCore>(), {x}).front(); }

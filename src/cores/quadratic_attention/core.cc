@@ -109,12 +109,24 @@ void QuadraticAttentionCore::complete(Dims& dims) const {
   check_tokens("quadratic_attention", "queries", options.queries, dims["B"], dims["T"]);
 }
 
-int64_t QuadraticAttentionCore::scratch(const CoreCall<float>& call) const { return cpu::quadratic_attention_scratch(args(call, options)); }
-int64_t QuadraticAttentionCore::scratch(const CoreGradCall<float>& call) const { return cpu::quadratic_attention_grad_scratch(args(call, options)); }
-void QuadraticAttentionCore::forward(const CoreCall<float>& call) const { cpu::quadratic_attention(args(call, options)); }
-void QuadraticAttentionCore::backward(const CoreGradCall<float>& call) const { cpu::quadratic_attention_grad(args(call, options)); }
-void QuadraticAttentionCore::forward(const CoreCall<double>& call) const { reference::quadratic_attention(args(call, options)); }
-void QuadraticAttentionCore::backward(const CoreGradCall<double>& call) const { reference::quadratic_attention_grad(args(call, options)); }
+int64_t QuadraticAttentionCore::scratch(const CoreCall<float>& call) const {
+  return cpu::quadratic_attention_scratch(args(call, options));
+}
+int64_t QuadraticAttentionCore::scratch(const CoreGradCall<float>& call) const {
+  return cpu::quadratic_attention_grad_scratch(args(call, options));
+}
+void QuadraticAttentionCore::forward(const CoreCall<float>& call) const {
+  cpu::quadratic_attention(args(call, options));
+}
+void QuadraticAttentionCore::backward(const CoreGradCall<float>& call) const {
+  cpu::quadratic_attention_grad(args(call, options));
+}
+void QuadraticAttentionCore::forward(const CoreCall<double>& call) const {
+  reference::quadratic_attention(args(call, options));
+}
+void QuadraticAttentionCore::backward(const CoreGradCall<double>& call) const {
+  reference::quadratic_attention_grad(args(call, options));
+}
 
 Value quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
                           LinearState* state) {

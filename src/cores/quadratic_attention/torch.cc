@@ -54,7 +54,8 @@ std::vector<Tensor> quadratic_attention_composite(const Core& core, const std::v
                                                   std::vector<Tensor>& states) {
   const QuadraticOptions& options = static_cast<const QuadraticAttentionCore&>(core).options;
   if (!options.queries.empty()) return {attention_of_queries(operands[0], operands[1], operands[2], options)};
-  const LinearOptions sums{.eps = options.eps, .normalize = options.normalize, .form = options.form, .chunk = options.chunk};
+  const LinearOptions sums{
+      .eps = options.eps, .normalize = options.normalize, .form = options.form, .chunk = options.chunk};
   return {causal_composite(operands, QuadraticSimilarity(options.kernel, options.scale), sums, states)};
 }
 

@@ -6,7 +6,7 @@ namespace rebased {
 using torch::Tensor;
 
 std::vector<Tensor> rope_composite(const Core& core, const std::vector<Tensor>& operands,
-                                     std::vector<Tensor>& /*states*/) {
+                                   std::vector<Tensor>& /*states*/) {
   const Tensor& x = operands[0];
   const RopeOptions& options = static_cast<const RopeCore&>(core).options;
   const int64_t D = x.size(3), rotary = options.rotary == 0 ? D : options.rotary, half = rotary / 2;

@@ -24,7 +24,8 @@ void SoftmaxCore::forward(const CoreCall<float>& call) const {
 }
 
 void SoftmaxCore::backward(const CoreGradCall<float>& call) const {
-  cpu::softmax_grad(call.forward["..."], call.forward["C"], call.forward.results[0], call.d_results[0], call.d_operands[0]);
+  cpu::softmax_grad(call.forward["..."], call.forward["C"], call.forward.results[0], call.d_results[0],
+                    call.d_operands[0]);
 }
 
 void SoftmaxCore::forward(const CoreCall<double>& call) const {
@@ -32,7 +33,8 @@ void SoftmaxCore::forward(const CoreCall<double>& call) const {
 }
 
 void SoftmaxCore::backward(const CoreGradCall<double>& call) const {
-  reference::softmax_grad(call.forward["..."], call.forward["C"], call.forward.results[0], call.d_results[0], call.d_operands[0]);
+  reference::softmax_grad(call.forward["..."], call.forward["C"], call.forward.results[0], call.d_results[0],
+                          call.d_operands[0]);
 }
 
 Value softmax(const Value& x) { return run_core(std::make_shared<SoftmaxCore>(), {x}).front(); }

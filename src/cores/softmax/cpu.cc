@@ -83,7 +83,7 @@ namespace {
 HWY_EXPORT(softmax_rows);
 HWY_EXPORT(softmax_grad_rows);
 
-constexpr int64_t kElements = 16384;      // worth a thread
+constexpr int64_t kElements = 16384;  // worth a thread
 constexpr int64_t kGradElements = 8192;
 
 template <class Args>

@@ -5,7 +5,7 @@ namespace rebased {
 using torch::Tensor;
 
 std::vector<Tensor> softmax_composite(const Core& /*core*/, const std::vector<Tensor>& operands,
-                                     std::vector<Tensor>& /*states*/) {
+                                      std::vector<Tensor>& /*states*/) {
   return {torch::softmax(operands[0], -1)};
 }
 

@@ -86,12 +86,22 @@ void SoftmaxAttentionCore::complete(Dims& dims) const {
   }
 }
 
-int64_t SoftmaxAttentionCore::scratch(const CoreCall<float>& call) const { return cpu::softmax_attention_scratch(args(call, options)); }
-int64_t SoftmaxAttentionCore::scratch(const CoreGradCall<float>& call) const { return cpu::softmax_attention_grad_scratch(args(call, options)); }
+int64_t SoftmaxAttentionCore::scratch(const CoreCall<float>& call) const {
+  return cpu::softmax_attention_scratch(args(call, options));
+}
+int64_t SoftmaxAttentionCore::scratch(const CoreGradCall<float>& call) const {
+  return cpu::softmax_attention_grad_scratch(args(call, options));
+}
 void SoftmaxAttentionCore::forward(const CoreCall<float>& call) const { cpu::softmax_attention(args(call, options)); }
-void SoftmaxAttentionCore::backward(const CoreGradCall<float>& call) const { cpu::softmax_attention_grad(args(call, options)); }
-void SoftmaxAttentionCore::forward(const CoreCall<double>& call) const { reference::softmax_attention(args(call, options)); }
-void SoftmaxAttentionCore::backward(const CoreGradCall<double>& call) const { reference::softmax_attention_grad(args(call, options)); }
+void SoftmaxAttentionCore::backward(const CoreGradCall<float>& call) const {
+  cpu::softmax_attention_grad(args(call, options));
+}
+void SoftmaxAttentionCore::forward(const CoreCall<double>& call) const {
+  reference::softmax_attention(args(call, options));
+}
+void SoftmaxAttentionCore::backward(const CoreGradCall<double>& call) const {
+  reference::softmax_attention_grad(args(call, options));
+}
 
 Value softmax_attention(const Value& q, const Value& k, const Value& v, const AttentionOptions& options,
                         const AttentionPositions& positions) {

@@ -7,18 +7,18 @@
 #include <limits>
 
 #include "base/threads.h"
-#include "kernels/cpu/scratch.h"
 #include "cores/softmax_attention/rows.h"
+#include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/softmax_attention/cpu.cc"
 #include "hwy/foreach_target.h"  // before the others
 
+#include "cores/softmax_attention/dropout-inl.h"
+#include "cores/softmax_attention/mask-inl.h"
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
-#include "cores/softmax_attention/dropout-inl.h"
-#include "cores/softmax_attention/mask-inl.h"
 #include "kernels/cpu/tile-inl.h"
 #include "kernels/cpu/transpose-inl.h"
 

@@ -2,18 +2,18 @@
 #include <functional>
 
 #include "base/threads.h"
-#include "kernels/cpu/scratch.h"
-#include "cores/softmax_attention/rows.h"
 #include "cores/softmax_attention/kernel.h"
+#include "cores/softmax_attention/rows.h"
+#include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/softmax_attention/cpu_grad.cc"
 #include "hwy/foreach_target.h"  // before the others
 
-#include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
 #include "cores/softmax_attention/dropout-inl.h"
 #include "cores/softmax_attention/mask-inl.h"
+#include "hwy/highway.h"
+#include "kernels/cpu/lanes-inl.h"
 #include "kernels/cpu/tile-inl.h"
 #include "kernels/cpu/transpose-inl.h"
 

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
+#include "cores/softmax_attention/rows.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/dropout-inl.h"
-#include "cores/softmax_attention/rows.h"
 
 #if defined(REBASED_CORES_SOFTMAX_DROPOUT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef REBASED_CORES_SOFTMAX_DROPOUT_INL_H_

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <limits>
 
-#include "hwy/base.h"
 #include "cores/softmax_attention/kernel.h"
+#include "hwy/base.h"
 
 // Blocks of queries and what they see, for the forward and the gradient kernel of softmax attention.
 namespace rebased::kernels::cpu::softmax {

@@ -13,7 +13,8 @@ struct AttentionOptions {
 };
 
 // Which keys a query sees. Empty: slot s is token s, query t is token S - T + t, causal. Else slot s of row b holds the
-// key of token key[b, s] (nothing when negative), and is seen when key <= query and, with a window, key > query - window.
+// key of token key[b, s] (nothing when negative), and is seen when key <= query and, with a window, key > query -
+// window.
 struct AttentionPositions {
   Value query{};  // [B, T] i64
   Value key{};    // [B, S] i64

@@ -33,7 +33,8 @@ void SwigluCore::forward(const CoreCall<double>& call) const {
 }
 
 void SwigluCore::backward(const CoreGradCall<double>& call) const {
-  reference::swiglu_grad(call.forward["..."], call.forward["C"], call.forward.in(0), call.d_results[0], call.d_operands[0]);
+  reference::swiglu_grad(call.forward["..."], call.forward["C"], call.forward.in(0), call.d_results[0],
+                         call.d_operands[0]);
 }
 
 Value swiglu(const Value& x) { return run_core(std::make_shared<SwigluCore>(), {x}).front(); }

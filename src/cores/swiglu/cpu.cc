@@ -38,9 +38,8 @@ void swiglu_rows(const SwigluArgs& a, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; ++n) {
     const float *up = a.x + n * 2 * a.C, *gate = up + a.C;
     float* y = a.out + n * a.C;
-    for_each_vector(a.C, [&](int64_t c, auto at) HWY_ATTR {
-      at.store(hn::Mul(at.load(up + c), silu(at.load(gate + c))), y + c);
-    });
+    for_each_vector(
+        a.C, [&](int64_t c, auto at) HWY_ATTR { at.store(hn::Mul(at.load(up + c), silu(at.load(gate + c))), y + c); });
   }
 }
 

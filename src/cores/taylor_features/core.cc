@@ -25,7 +25,8 @@ void TaylorFeaturesCore::forward(const CoreCall<float>& call) const {
 }
 
 void TaylorFeaturesCore::backward(const CoreGradCall<float>& call) const {
-  cpu::taylor_features_grad(call.forward["..."], call.forward["D"], packed, call.forward.in(0), call.d_results[0], call.d_operands[0]);
+  cpu::taylor_features_grad(call.forward["..."], call.forward["D"], packed, call.forward.in(0), call.d_results[0],
+                            call.d_operands[0]);
 }
 
 void TaylorFeaturesCore::forward(const CoreCall<double>& call) const {
@@ -33,7 +34,8 @@ void TaylorFeaturesCore::forward(const CoreCall<double>& call) const {
 }
 
 void TaylorFeaturesCore::backward(const CoreGradCall<double>& call) const {
-  reference::taylor_features_grad(call.forward["..."], call.forward["D"], packed, call.forward.in(0), call.d_results[0], call.d_operands[0]);
+  reference::taylor_features_grad(call.forward["..."], call.forward["D"], packed, call.forward.in(0), call.d_results[0],
+                                  call.d_operands[0]);
 }
 
 Value taylor_features(const Value& x, bool packed) {

@@ -12,7 +12,7 @@ namespace rebased {
 struct TapeEngine::CoreRecord {
   CoreUse use;
   std::vector<Value> operands{}, before{}, results{}, kept{};  // empty where backward does not read them
-  std::vector<std::optional<Shape>> operand_shapes{};  // of those that were given
+  std::vector<std::optional<Shape>> operand_shapes{};          // of those that were given
 
   CoreCall<float> forward_call() const {
     CoreCall<float> call = core_call(use, operands);
@@ -56,9 +56,12 @@ void TapeEngine::give_core(Slopes& slopes, const CoreRecord& of) {
   CoreGradCall<float> call;
   call.forward = of.forward_call();
   std::vector<Value> d_results, d_after, d_operands(operands), d_before;
+  std::vector<bool> reached;  // results that something depends on
   for (size_t i = 0; i < results; ++i) {
     const Value& known = d_results.emplace_back(std::move(slopes.of(static_cast<int>(i))));
-    if (!known && !signature.results[i].d_optional) d_results.back() = zeros(of.use.dims.shape(signature.results[i].shape));
+    reached.push_back(static_cast<bool>(known));
+    if (!known && !signature.results[i].d_optional)
+      d_results.back() = zeros(of.use.dims.shape(signature.results[i].shape));
   }
   for (size_t i = 0; i < of.before.size(); ++i) {
     d_after.push_back(std::move(slopes.of(static_cast<int>(results + i))));
@@ -67,6 +70,7 @@ void TapeEngine::give_core(Slopes& slopes, const CoreRecord& of) {
   for (size_t i = 0; i < operands; ++i) {
     const Signature::Operand& operand = signature.operands[i];
     const std::optional<Shape>& shape = of.operand_shapes[i];
+    if (operand.reaches >= 0 && !reached[static_cast<size_t>(operand.reaches)]) continue;
     if (shape && !operand.ids && operand.d_is_that_of < 0) d_operands[i] = make(*shape);
   }
   point_to(d_results, call.d_results.data());

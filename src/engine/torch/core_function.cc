@@ -57,7 +57,8 @@ class CoreFunction : public torch::autograd::Function<CoreFunction> {
     auto next = all.cbegin();
     const tensor_list operands = operands_from(held->given, next), before(next, all.cend());
     const Signature& signature = held->signature();
-    const tensor_list results = make_results(held->use, signature.results), kept = make_results(held->use, signature.kept);
+    const tensor_list results = make_results(held->use, signature.results),
+                      kept = make_results(held->use, signature.kept);
     tensor_list after;
     for (const Tensor& state : before) after.push_back(torch::empty_like(state));
     CoreCall<float> call;
@@ -87,7 +88,9 @@ class CoreFunction : public torch::autograd::Function<CoreFunction> {
     CoreGradCall<float> call;
     call.forward.dims = &held.use.dims;
     auto next = saved.cbegin();
-    const auto take = [&next](size_t n) { return tensor_list(std::exchange(next, next + static_cast<int64_t>(n)), next); };
+    const auto take = [&next](size_t n) {
+      return tensor_list(std::exchange(next, next + static_cast<int64_t>(n)), next);
+    };
     const tensor_list saved_operands = take(operands), before = take(states), saved_results = take(results),
                       kept = take(signature.kept.size());
     point_to(saved_operands, call.forward.operands.data());
@@ -95,10 +98,11 @@ class CoreFunction : public torch::autograd::Function<CoreFunction> {
     point_to(saved_results, call.forward.results.data());
     point_to(kept, call.forward.kept.data());
     tensor_list d_results, d_after, d_operands, d_before;
-    for (size_t i = 0; i < results; ++i) d_results.push_back(gradient_or_zeros(held.use, signature.results[i], grads[i]));
+    for (size_t i = 0; i < results; ++i)
+      d_results.push_back(gradient_or_zeros(held.use, signature.results[i], grads[i]));
     for (size_t i = 0; i < states; ++i) d_after.push_back(dense(grads[results + i]));
     for (size_t i = 0; i < states; ++i) d_before.push_back(torch::empty_like(before[i]));
-    for (size_t i = 0; i < operands; ++i) d_operands.push_back(own_gradient(held, i));
+    for (size_t i = 0; i < operands; ++i) d_operands.push_back(own_gradient(held, grads, i));
     point_to(d_results, call.d_results.data());
     point_to(d_after, call.d_after.data());
     point_to(d_operands, call.d_operands.data());
@@ -130,10 +134,11 @@ class CoreFunction : public torch::autograd::Function<CoreFunction> {
     return make_results(use, {result}).front().zero_();
   }
 
-  // Memory for the gradient of an operand that has one of its own.
-  static Tensor own_gradient(const Held& held, size_t i) {
+  // Memory for the gradient of an operand that has one of its own, by the gradients of the results.
+  static Tensor own_gradient(const Held& held, const tensor_list& grads, size_t i) {
     const Signature::Operand& operand = held.signature().operands[i];
     if (!held.given[i] || operand.ids || operand.d_is_that_of >= 0) return {};
+    if (operand.reaches >= 0 && !grads[static_cast<size_t>(operand.reaches)].defined()) return {};
     return make_results(held.use, {{operand.name, operand.shape}}).front();
   }
 

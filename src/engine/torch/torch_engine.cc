@@ -182,10 +182,9 @@ std::vector<Value> TorchEngine::run(const CoreUse& use, std::span<const Value> o
   std::vector<Tensor> tensors, state_tensors;
   for (const Value& operand : operands) tensors.push_back(tensor_of(operand));
   for (const Value* state : states) state_tensors.push_back(tensor_of(*state));
-  const std::vector<Tensor> results =
-      uses_kernels(operands.front())
-          ? run_core_kernels(use, tensors, state_tensors)
-          : composite_of(*use.core)(*use.core, tensors, state_tensors);
+  const std::vector<Tensor> results = uses_kernels(operands.front())
+                                          ? run_core_kernels(use, tensors, state_tensors)
+                                          : composite_of(*use.core)(*use.core, tensors, state_tensors);
   for (size_t i = 0; i < states.size(); ++i) *states[i] = wrap(state_tensors[i]);
   std::vector<Value> values;
   for (const Tensor& result : results) values.push_back(wrap(result));

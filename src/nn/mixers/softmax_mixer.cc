@@ -86,10 +86,10 @@ MixerOutput SoftmaxMixer::mix(const Value& x, const Context& ctx, MixerState* st
     k = norm_k_(k);
   }
   const AttentionOptions attention{.scale = 1 / std::sqrt(static_cast<double>(head_dim_)),
-                             .window = window_,
-                             .additive_mask = options_.additive_mask,
-                             .dropout = ctx.training ? options_.dropout : 0,
-                             .dropout_key = ctx.dropout_stream(path())};
+                                   .window = window_,
+                                   .additive_mask = options_.additive_mask,
+                                   .dropout = ctx.training ? options_.dropout : 0,
+                                   .dropout_key = ctx.dropout_stream(path())};
   const std::vector<int64_t> new_pos = host_positions(B, T, state);
   Value key_pos = positions_of(x, new_pos);
   const Value query_pos = outputs.empty() ? key_pos : positions_of(x, positions_at(new_pos, T, outputs));
