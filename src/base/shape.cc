@@ -68,6 +68,11 @@ const Dims::Entry* Dims::find(std::string_view symbol) const {
   return nullptr;
 }
 
+std::optional<int64_t> Dims::extent_of(std::string_view word) const {
+  if (const Entry* entry = find(word)) return entry->extent;
+  return number(word);
+}
+
 Dims& Dims::bind(std::string_view symbol, int64_t extent) {
   if (count_ == static_cast<int>(entries_.size())) throw ShapeError("[{}] too many symbolic dimensions", op_);
   entries_[count_++] = {symbol, extent};
@@ -89,10 +94,8 @@ Dims& Dims::check(const char* name, const Shape& shape, const char* pattern) {
   }
   for (std::string_view word = next_word(rest); !word.empty(); word = next_word(rest), ++dim) {
     if (dim >= shape.rank()) fail(name, shape, pattern);
-    if (const std::optional<int64_t> fixed = number(word)) {
-      if (shape[dim] != *fixed) fail(name, shape, pattern);
-    } else if (const Entry* known = find(word)) {
-      if (shape[dim] != known->extent) fail(name, shape, pattern);
+    if (const std::optional<int64_t> known = extent_of(word)) {
+      if (shape[dim] != *known) fail(name, shape, pattern);
     } else {
       bind(word, shape[dim]);
     }
@@ -117,8 +120,8 @@ Shape Dims::shape(const char* pattern) const {
     rank = static_cast<size_t>(std::copy(leading_->begin(), leading_->end(), extents.begin()) - extents.begin());
   }
   for (std::string_view word = next_word(rest); !word.empty(); word = next_word(rest)) {
-    const std::optional<int64_t> fixed = number(word);
-    extents.at(rank++) = fixed ? *fixed : (*this)[word];
+    const std::optional<int64_t> known = extent_of(word);
+    extents.at(rank++) = known ? *known : (*this)[word];
   }
   return Shape(std::span<const int64_t>(extents.data(), rank));
 }
@@ -129,7 +132,7 @@ bool Dims::knows(std::string_view pattern) const {
     pattern.remove_prefix(kLeading.size());
   }
   for (std::string_view word = next_word(pattern); !word.empty(); word = next_word(pattern)) {
-    if (!number(word) && find(word) == nullptr) return false;
+    if (!extent_of(word)) return false;
   }
   return true;
 }

@@ -57,6 +57,7 @@ class Dims {
     int64_t extent;
   };
   const Entry* find(std::string_view symbol) const;
+  std::optional<int64_t> extent_of(std::string_view word) const;  // of a bound symbol, or a number
   Dims& bind(std::string_view symbol, int64_t extent);
   bool knows(std::string_view pattern) const;
   [[noreturn]] void fail(const char* name, const Shape& found, const char* pattern) const;

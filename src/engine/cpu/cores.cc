@@ -46,6 +46,7 @@ CpuEngine::CoreOutputs CpuEngine::compute(const CoreUse& use, std::span<const Va
   CoreOutputs outputs{make_results(use, signature.results), {}};
   if (keep) outputs.kept = make_results(use, signature.kept);
   std::vector<Value> advanced;
+  advanced.reserve(states.size());
   CoreCall<float> call = core_call(use, operands);
   point_to(outputs.results, call.results.data());
   point_to(outputs.kept, call.kept.data());
@@ -53,7 +54,8 @@ CpuEngine::CoreOutputs CpuEngine::compute(const CoreUse& use, std::span<const Va
     call.before[i] = floats(*states[i]);
     call.after[i] = mutable_floats(advanced.emplace_back(advance_target(*this, *states[i])));
   }
-  const std::shared_ptr<void> work = scratch(use.core->scratch(call));
+  const int64_t wanted = use.core->scratch(call);
+  const std::shared_ptr<void> work = wanted > 0 ? scratch(wanted) : nullptr;
   call.scratch = static_cast<float*>(work.get());
   use.core->forward(call);
   for (size_t i = 0; i < states.size(); ++i) *states[i] = std::move(advanced[i]);
