@@ -225,7 +225,11 @@ Cases softmax_attention_cases() {
     cases.push_back(softmax_attention_case({.scale = 0.3, .window = window}, {1, 90, 90, 2, 1, 8, 16}));
   }
   cases.push_back(softmax_attention_case({.scale = 0.3, .additive_mask = true}, {1, 70, 70, 2, 2, 8, 16}));
+  // One query over many slots is split over threads; many rows share a step.
   cases.push_back(softmax_attention_case({.scale = 0.125}, {1, 1, 1000, 2, 1, 64, 40}));
+  cases.push_back(softmax_attention_case({.scale = 0.125, .window = 300}, {1, 1, 2048, 1, 1, 64, 64}));
+  cases.push_back(softmax_attention_case({.scale = 0.3}, {1, 600, 600, 4, 4, 8, 16}));
+  cases.push_back(softmax_attention_case({.scale = 0.3, .window = 200}, {2, 515, 700, 2, 2, 8, 20}));
   return cases;
 }
 

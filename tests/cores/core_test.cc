@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "base/rng.h"
 #include "cores/core_case.h"
@@ -200,15 +199,6 @@ TEST_P(Cores, GradientsOfTheReferenceAreDerivatives) {
 
 INSTANTIATE_TEST_SUITE_P(Every, Cores, ::testing::ValuesIn(core_families()),
                          [](const auto& test) { return test.param.folder; });
-
-TEST(CoreFamilies, EveryFolderHasOne) {
-  std::set<std::string> folders, families;
-  for (const auto& entry : std::filesystem::directory_iterator(REBASED_TESTS_DIR "/../src/cores")) {
-    if (entry.is_directory()) folders.insert(entry.path().filename());
-  }
-  for (const CoreFamily& family : core_families()) families.insert(family.folder);
-  EXPECT_EQ(families, folders) << "cases are listed in tests/cores/core_cases.cc";
-}
 
 TEST(CoreFamilies, TakeEveryCoreWithAndWithoutItsStatesAndOptionalOperands) {
   for (const CoreFamily& family : core_families()) {

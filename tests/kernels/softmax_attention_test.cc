@@ -146,48 +146,6 @@ TEST(SoftmaxAttention, DropsTheWeightsThatTheReferenceDrops) {
             Problem({1, 9, 9, 1, 1, 4, 4}).run().values());
 }
 
-TEST(SoftmaxAttention, MatchesTheReferenceAtEveryWidth) {
-  for_each_target([] {
-    for (int64_t D = 1; D <= 33; ++D) {
-      Problem({1, 1, 5, 1, 1, D, 34 - D}).expect_matches();
-      Problem({1, 9, 9, 1, 1, D, 34 - D}).expect_matches();
-    }
-  });
-}
-
-TEST(SoftmaxAttention, MatchesTheReferenceOverTilesHeadsAndThreads) {
-  for_each_thread_count([] {
-    for (int64_t T : {1, 3, 7, 8, 64, 65, 130}) {
-      for (int64_t S : {T, T + 1, T + 63, T + 64, T + 150}) Problem({2, T, S, 2, 2, 16, 16}).expect_matches();
-      Problem({1, T, T + 20, 6, 2, 8, 20}).expect_matches();
-      Problem({1, T, T + 20, 4, 1, 8, 32}).expect_matches();
-    }
-  });
-}
-
-TEST(SoftmaxAttention, ManyBlocksOfRowsShareAStep) {
-  for_each_thread_count([] {
-    Problem({1, 600, 600, 4, 4, 8, 16}).expect_matches();
-    Problem({2, 515, 700, 2, 2, 8, 20, 200}).expect_matches();
-    Problem({1, 290, 290, 6, 2, 8, 16, 0, true}).expect_matches();
-  });
-}
-
-TEST(SoftmaxAttention, OneQueryOverManySlotsIsSplitOverThreads) {
-  for_each_thread_count([] {
-    for (int64_t S : {255, 1000, 2048}) {
-      Problem({1, 1, S, 2, 1, 64, 40}).expect_matches();
-      Problem({1, 1, S, 1, 1, 64, 64, 300}).expect_matches();  // the early splits see nothing
-      Problem({1, 1, S, 1, 1, 64, 64, 70, true}).expect_matches();
-    }
-  });
-}
-
-TEST(SoftmaxAttention, RepeatsBitForBit) {
-  const Problem p({1, 70, 300, 2, 1, 16, 24});
-  EXPECT_EQ(p.run().values(), p.run().values());
-}
-
 TEST(SoftmaxAttention, WindowHidesOldKeys) {
   for_each_target([] {
     for (int64_t window : {1, 2, 5, 64, 100, 1000}) {
@@ -310,25 +268,6 @@ TEST(SoftmaxAttention, ReferenceByHand) {
   EXPECT_NEAR(o[1], (10 + 20 * e) / (1 + e), 1e-12);
 }
 
-TEST(SoftmaxAttentionGrad, MatchesTheReferenceAtEveryWidth) {
-  for_each_target([] {
-    for (int64_t D = 1; D <= 33; ++D) {
-      Problem({1, 1, 5, 1, 1, D, 34 - D}).expect_gradients_match();
-      Problem({1, 9, 9, 1, 1, D, 34 - D}).expect_gradients_match();
-    }
-  });
-}
-
-TEST(SoftmaxAttentionGrad, MatchesTheReferenceOverTilesHeadsAndThreads) {
-  for_each_thread_count([] {
-    for (int64_t T : {1, 3, 8, 64, 65, 130}) {
-      for (int64_t S : {T, T + 1, T + 64, T + 150}) Problem({2, T, S, 2, 2, 16, 16}).expect_gradients_match();
-      Problem({1, T, T + 20, 6, 2, 8, 20}).expect_gradients_match();
-      Problem({1, T, T + 20, 4, 1, 8, 32}).expect_gradients_match();
-    }
-  });
-}
-
 TEST(SoftmaxAttentionGrad, HonoursWindowsAndMasks) {
   for_each_target([] {
     for (int64_t window : {1, 5, 64, 100}) Problem({1, 90, 90, 2, 1, 8, 16, window}).expect_gradients_match();
@@ -355,43 +294,6 @@ TEST(SoftmaxAttentionGrad, EmptySlotsAndBlindQueriesGetZeros) {
     for (int64_t c = 0; c < 2 * 8; ++c) EXPECT_EQ(found.dq.data()[3 * 2 * 8 + c], 0.0f);
     for (float x : found.dq.values()) EXPECT_TRUE(std::isfinite(x));
   });
-}
-
-TEST(SoftmaxAttentionGrad, RepeatsBitForBitOnEveryThreadCount) {
-  const Problem p({2, 70, 300, 4, 2, 16, 24});
-  std::vector<std::vector<float>> results;
-  for_each_thread_count([&] { results.push_back(p.run_grad().dk.values()); });
-  EXPECT_EQ(results[0], results[1]);
-  EXPECT_EQ(results[0], results[2]);
-}
-
-// The reference against central differences of its own forward pass.
-TEST(SoftmaxAttentionGrad, OfTheReferenceIsTheDerivative) {
-  for (const Case& size : {Case{1, 5, 7, 2, 1, 3, 4}, Case{1, 5, 7, 2, 2, 3, 4, 2, true}}) {
-    const Problem p(size);
-    std::vector<double> q = p.q.doubles(), k = p.k.doubles(), v = p.v.doubles();
-    const std::vector<double> d_o = p.d_o.doubles();
-    auto loss = [&] {
-      std::vector<double> o(d_o.size());
-      reference::softmax_attention(p.args<double>(q.data(), k.data(), v.data(), o.data()));
-      return std::inner_product(o.begin(), o.end(), d_o.begin(), 0.0);
-    };
-    const Problem::ExactGradients exact = p.oracle_grad();
-    auto check = [&](std::vector<double>& x, const std::vector<double>& gradient) {
-      for (size_t i = 0; i < x.size(); ++i) {
-        const double at = x[i], h = 1e-5;
-        x[i] = at + h;
-        const double above = loss();
-        x[i] = at - h;
-        const double below = loss();
-        x[i] = at;
-        EXPECT_NEAR((above - below) / (2 * h), gradient[i], 1e-8);
-      }
-    };
-    check(q, exact.dq);
-    check(k, exact.dk);
-    check(v, exact.dv);
-  }
 }
 
 }  // namespace
