@@ -91,7 +91,9 @@ class Core {
   virtual int64_t scratch(const CoreGradCall<float>& /*call*/) const { return 0; }
   virtual void forward(const CoreCall<float>& call) const = 0;
   virtual void backward(const CoreGradCall<float>& call) const = 0;
-  // The oracle: plain loops.
+  // The oracle: plain loops, without scratch.
+  int64_t scratch(const CoreCall<double>& /*call*/) const { return 0; }
+  int64_t scratch(const CoreGradCall<double>& /*call*/) const { return 0; }
   virtual void forward(const CoreCall<double>& call) const = 0;
   virtual void backward(const CoreGradCall<double>& call) const = 0;
 };

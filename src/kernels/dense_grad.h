@@ -25,6 +25,7 @@ void linear_grad(int64_t N, int64_t I, int64_t O, const double* x, const double*
                  double* dw, double* dbias) noexcept;  // dx, dbias may be null
 void unary_grad(Unary op, int64_t n, const double* x, const double* dy, double* dx) noexcept;
 void sum_columns(int64_t N, int64_t C, const double* x, double* sums) noexcept;
+void add_to_rows(int64_t N, int64_t C, int64_t V, const int64_t* rows, const double* x, double* table) noexcept;
 }  // namespace reference
 namespace cpu {
 // By the functions of thin_linear.h where those are faster and all three are asked for, else by BLAS.

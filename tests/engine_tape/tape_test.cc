@@ -1,12 +1,13 @@
-#include "cores/short_conv/short_conv.h"
-#include "engine/tape/tape_engine.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "cores/short_conv/short_conv.h"
+#include "engine/reference/reference_engine.h"
+#include "engine/tape/tape_engine.h"
 #include "engine/vocabulary.h"
+#include "kernels/packed_linear.h"
 #include "nn/language_model.h"
 
 namespace rebased {
@@ -17,7 +18,7 @@ using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
 Value array(Engine& engine, const Shape& shape, const std::vector<float>& data) {
-  return engine.from_host(data.data(), DType::kF32, shape, DType::kF32);
+  return engine.from_host(data.data(), DType::kF32, shape, engine.compute_dtype());
 }
 
 std::vector<float> numbers(const Value& x) {
@@ -26,13 +27,25 @@ std::vector<float> numbers(const Value& x) {
   return data;
 }
 
-void backward(TapeEngine& engine, const Value& y) {
-  const Value ones = engine.full(y.shape(), DType::kF32, 1);
-  engine.backward({&y, 1}, {&ones, 1});
+void backward(Engine& engine, const Value& y) {
+  const Value ones = engine.full(y.shape(), y.dtype(), 1);
+  engine.autograd()->backward({&y, 1}, {&ones, 1});
 }
 
-TEST(TapeEngine, AddsUpTheGradientsOfSeveralUsesAndPasses) {
-  TapeEngine engine;
+// The tape is the same in float and in double.
+template <class EngineType>
+class Recording : public ::testing::Test {};
+using Engines = ::testing::Types<TapeEngine, ReferenceEngine>;
+struct EngineNames {
+  template <class EngineType>
+  static std::string GetName(int) {
+    return std::is_same_v<EngineType, TapeEngine> ? "Tape" : "Reference";
+  }
+};
+TYPED_TEST_SUITE(Recording, Engines, EngineNames);
+
+TYPED_TEST(Recording, AddsUpTheGradientsOfSeveralUsesAndPasses) {
+  TypeParam engine;
   const Value x = array(engine, Shape({2}), {3, -1});
   engine.track(x);
   backward(engine, add(mul(x, x), x));  // 2 x + 1
@@ -44,8 +57,8 @@ TEST(TapeEngine, AddsUpTheGradientsOfSeveralUsesAndPasses) {
 }
 
 // One gradient that goes to two operands must not be added to in place for both.
-TEST(TapeEngine, SharedGradientsStayApart) {
-  TapeEngine engine;
+TYPED_TEST(Recording, SharedGradientsStayApart) {
+  TypeParam engine;
   const Value a = array(engine, Shape({2}), {1, 2}), b = array(engine, Shape({2}), {3, 4});
   engine.track(a);
   engine.track(b);
@@ -55,8 +68,8 @@ TEST(TapeEngine, SharedGradientsStayApart) {
   EXPECT_THAT(numbers(engine.gradient(b)), ElementsAre(2, 2));
 }
 
-TEST(TapeEngine, GivenWeightsAreLeftAlone) {
-  TapeEngine engine;
+TYPED_TEST(Recording, GivenWeightsAreLeftAlone) {
+  TypeParam engine;
   const Value x = array(engine, Shape({2}), {1, 2}), weight = array(engine, Shape({2}), {1, 1});
   engine.track(x);
   const Value y = add(x, x);
@@ -65,8 +78,8 @@ TEST(TapeEngine, GivenWeightsAreLeftAlone) {
   EXPECT_THAT(numbers(engine.gradient(x)), ElementsAre(2, 2));
 }
 
-TEST(TapeEngine, UsesUpWhatItRecorded) {
-  TapeEngine engine;
+TYPED_TEST(Recording, UsesUpWhatItRecorded) {
+  TypeParam engine;
   const Value x = array(engine, Shape({1}), {2});
   engine.track(x);
   const Value y = mul(x, x);
@@ -74,8 +87,8 @@ TEST(TapeEngine, UsesUpWhatItRecorded) {
   EXPECT_THAT([&] { backward(engine, y); }, ThrowsMessage<Error>(HasSubstr("used up")));
 }
 
-TEST(TapeEngine, RecordsNothingOfWhatLeadsNowhere) {
-  TapeEngine engine;
+TYPED_TEST(Recording, RecordsNothingOfWhatLeadsNowhere) {
+  TypeParam engine;
   const Value x = array(engine, Shape({1}), {2}), leaf = array(engine, Shape({1}), {3});
   engine.track(leaf);
   backward(engine, mul(x, x));  // nothing tracked: no effect
@@ -91,11 +104,11 @@ TEST(TapeEngine, RecordsNothingOfWhatLeadsNowhere) {
 }
 
 // A state that is advanced in place where nothing else needs its memory keeps what a gradient needs.
-TEST(TapeEngine, StatesKeepTheirPast) {
-  TapeEngine engine;
+TYPED_TEST(Recording, StatesKeepTheirPast) {
+  TypeParam engine;
   const Value x = array(engine, Shape({1, 3, 1}), {1, 2, 3}), w = array(engine, Shape({1, 2}), {10, 100});
   engine.track(w);
-  Value state = engine.full(Shape({1, 1, 1}), DType::kF32, 7);
+  Value state = engine.full(Shape({1, 1, 1}), engine.compute_dtype(), 7);
   const Value first = short_conv(slice(x, 1, 0, 2), w, {}, false, &state);
   const Value second = short_conv(slice(x, 1, 2, 1), w, {}, false, &state);
   const Value all[] = {first, second};
@@ -103,8 +116,8 @@ TEST(TapeEngine, StatesKeepTheirPast) {
   EXPECT_THAT(numbers(engine.gradient(w)), ElementsAre(7 + 1 + 2, 1 + 2 + 3));
 }
 
-TEST(TapeEngine, MemoryComesBackAfterEachPass) {
-  TapeEngine engine;
+TYPED_TEST(Recording, MemoryComesBackAfterEachPass) {
+  TypeParam engine;
   const Json config = {{"vocab_size", 32},
                        {"max_tokens", 16},
                        {"d_model", 16},
@@ -126,8 +139,8 @@ TEST(TapeEngine, MemoryComesBackAfterEachPass) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(pass(), reserved);
 }
 
-TEST(TapeEngine, SumOfSquaresIsTheSameOnEveryThreadCount) {
-  TapeEngine engine;
+TYPED_TEST(Recording, SumOfSquaresIsTheSameOnEveryThreadCount) {
+  TypeParam engine;
   std::vector<float> data(100'000);
   for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<float>(i % 1000) * 0.37f;
   const Value x = array(engine, Shape({100'000}), data);
@@ -139,14 +152,30 @@ TEST(TapeEngine, SumOfSquaresIsTheSameOnEveryThreadCount) {
   set_thread_count(before);
 }
 
-TEST(TapeEngine, StepsOfAdamWAreInPlace) {
-  TapeEngine engine;
+TYPED_TEST(Recording, StepsOfAdamWAreInPlace) {
+  TypeParam engine;
   const Value param = array(engine, Shape({1}), {1}), grad = array(engine, Shape({1}), {0.5}),
-              m = engine.full(Shape({1}), DType::kF32, 0), v = engine.full(Shape({1}), DType::kF32, 0);
+              m = array(engine, Shape({1}), {0}), v = array(engine, Shape({1}), {0});
   engine.adamw(param, grad, m, v, {.lr = 0.1, .weight_decay = 0.5, .grad_scale = 2});
   EXPECT_NEAR(numbers(param)[0], 1 - 0.1 * 0.5 - 0.1, 1e-6);  // the first step is lr along the sign
   EXPECT_NEAR(numbers(m)[0], 0.1, 1e-7);
   EXPECT_NEAR(numbers(v)[0], 0.001, 1e-9);
+}
+
+TYPED_TEST(Recording, HoldsItsOwnTypeAlone) {
+  TypeParam engine;
+  const DType other = engine.compute_dtype() == DType::kF32 ? DType::kF64 : DType::kF32;
+  EXPECT_THAT([&] { engine.full(Shape({1}), other, 0); }, ThrowsMessage<DeviceError>(HasSubstr(engine.name())));
+  EXPECT_THROW(engine.borrow_packed({}, nullptr), DeviceError);
+}
+
+// What is trained lies in memory of its own.
+TYPED_TEST(Recording, BorrowsByACopy) {
+  TypeParam engine;
+  std::vector<float> weights = {1, 2};
+  const Value x = engine.borrow(weights.data(), Shape({2}), nullptr);
+  weights = {3, 4};
+  EXPECT_THAT(numbers(x), ElementsAre(1, 2));
 }
 
 }  // namespace

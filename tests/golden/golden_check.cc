@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "engine/cpu/cpu_engine.h"
 #include "engine/tape/tape_engine.h"
 #if REBASED_HAS_TORCH
 #include "support/torch.h"

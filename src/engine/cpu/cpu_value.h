@@ -50,12 +50,27 @@ class PackedValue : public CpuValue {
 };
 
 inline const kernels::PackedMatrix* packed(const Value& x) { return x.as<CpuValue>().packed(); }
-inline const float* floats(const Value& x) { return static_cast<const float*>(x.as<CpuValue>().data()); }
-inline const float* floats_or_null(const Value& x) { return x ? floats(x) : nullptr; }
-inline const int64_t* ids(const Value& x) { return static_cast<const int64_t*>(x.as<CpuValue>().data()); }
 inline void* mutable_data(const Value& x) { return const_cast<void*>(x.as<CpuValue>().data()); }
-inline float* mutable_floats(const Value& x) { return static_cast<float*>(mutable_data(x)); }
-inline float* mutable_floats_or_null(const Value& x) { return x ? mutable_floats(x) : nullptr; }
+template <class Real>
+Real* mutable_reals(const Value& x) {
+  return static_cast<Real*>(mutable_data(x));
+}
+template <class Real>
+Real* mutable_reals_or_null(const Value& x) {
+  return x ? mutable_reals<Real>(x) : nullptr;
+}
+template <class Real>
+const Real* reals(const Value& x) {
+  return mutable_reals<Real>(x);
+}
+template <class Real>
+const Real* reals_or_null(const Value& x) {
+  return mutable_reals_or_null<Real>(x);
+}
+inline const float* floats(const Value& x) { return reals<float>(x); }
+inline const float* floats_or_null(const Value& x) { return reals_or_null<float>(x); }
+inline float* mutable_floats(const Value& x) { return mutable_reals<float>(x); }
+inline const int64_t* ids(const Value& x) { return reals<int64_t>(x); }
 
 // x as rows of its last dimension.
 inline int64_t channels(const Value& x) { return x.size(-1); }

@@ -4,18 +4,19 @@
 #include <utility>
 
 #include "engine/cpu/core_arrays.h"
-#include "engine/tape/tape_engine.h"
+#include "engine/tape/recording_engine.h"
 
 namespace rebased {
 
 // One recorded use of a core: what backward reads of it.
-struct TapeEngine::CoreRecord {
+template <class Real>
+struct RecordingEngine<Real>::CoreRecord {
   CoreUse use;
   std::vector<Value> operands{}, before{}, results{}, kept{};  // empty where backward does not read them
   std::vector<std::optional<Shape>> operand_shapes{};          // of those that were given
 
-  CoreCall<float> forward_call() const {
-    CoreCall<float> call = core_call(use, operands);
+  CoreCall<Real> forward_call() const {
+    CoreCall<Real> call = core_call<Real>(use, operands);
     point_to(before, call.before.data());
     point_to(results, call.results.data());
     point_to(kept, call.kept.data());
@@ -23,12 +24,13 @@ struct TapeEngine::CoreRecord {
   }
 };
 
-std::vector<Value> TapeEngine::run(const CoreUse& use, std::span<const Value> operands,
-                                   std::span<Value* const> states) {
+template <class Real>
+std::vector<Value> RecordingEngine<Real>::run(const CoreUse& use, std::span<const Value> operands,
+                                              std::span<Value* const> states) {
   std::vector<Value> inputs(operands.begin(), operands.end());
   for (const Value* state : states) inputs.push_back(*state);
   std::vector<TapeNode::Edge> from = edges(inputs);
-  if (from.empty()) return CpuEngine::run(use, operands, states);
+  if (from.empty()) return Host::run(use, operands, states);
   inputs.clear();
   const Signature& signature = use.core->signature();
   CoreRecord kept_of{.use = use};
@@ -38,7 +40,7 @@ std::vector<Value> TapeEngine::run(const CoreUse& use, std::span<const Value> op
     kept_of.operand_shapes.push_back(operands[i] ? std::optional(operands[i].shape()) : std::nullopt);
   }
   for (const Value* state : states) kept_of.before.push_back(without_history(*state));
-  CoreOutputs outputs = compute(use, operands, states, true);
+  typename Host::CoreOutputs outputs = this->compute(use, operands, states, true);
   for (size_t i = 0; i < outputs.results.size(); ++i) {
     kept_of.results.push_back(signature.results[i].in_gradient ? without_history(outputs.results[i]) : Value());
   }
@@ -50,10 +52,11 @@ std::vector<Value> TapeEngine::run(const CoreUse& use, std::span<const Value> op
   return std::move(outputs.results);
 }
 
-void TapeEngine::give_core(Slopes& slopes, const CoreRecord& of) {
+template <class Real>
+void RecordingEngine<Real>::give_core(Slopes& slopes, const CoreRecord& of) {
   const Signature& signature = of.use.core->signature();
   const size_t results = signature.results.size(), operands = signature.operands.size();
-  CoreGradCall<float> call;
+  CoreGradCall<Real> call;
   call.forward = of.forward_call();
   std::vector<Value> d_results, d_after, d_operands(operands), d_before;
   std::vector<bool> reached;  // results that something depends on
@@ -78,7 +81,7 @@ void TapeEngine::give_core(Slopes& slopes, const CoreRecord& of) {
   point_to(d_operands, call.d_operands.data());
   point_to(d_before, call.d_before.data());
   const std::shared_ptr<void> work = scratch(of.use.core->scratch(call));
-  call.scratch = static_cast<float*>(work.get());
+  call.scratch = static_cast<Real*>(work.get());
   of.use.core->backward(call);
   for (size_t i = 0; i < operands; ++i) {
     const int other = signature.operands[i].d_is_that_of;
@@ -86,5 +89,8 @@ void TapeEngine::give_core(Slopes& slopes, const CoreRecord& of) {
   }
   for (size_t i = 0; i < d_before.size(); ++i) slopes.give(static_cast<int>(operands + i), d_before[i]);
 }
+
+template class RecordingEngine<float>;
+template class RecordingEngine<double>;
 
 }  // namespace rebased

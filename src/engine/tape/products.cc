@@ -1,126 +1,41 @@
-// Gradients of the products with weights: projections and the head.
+// The products with weights: projections and the head.
 
 #include <utility>
 
 #include "engine/cpu/cpu_value.h"
-#include "engine/tape/tape_engine.h"
-#include "kernels/bf16_product.h"
-#include "kernels/cross_entropy.h"
-#include "kernels/dense.h"
-#include "kernels/dense_grad.h"
-#include "kernels/thin_linear.h"
+#include "engine/cpu/kernels_by_type.h"
+#include "engine/tape/recording_engine.h"
 
 namespace rebased {
-namespace {
 
-namespace cpu = kernels::cpu;
-
-kernels::Bf16ProductArgs rounded(int64_t M, int64_t N, int64_t K, const Value& c) {
-  kernels::Bf16ProductArgs args{.M = M, .N = N, .K = K};
-  args.c = mutable_floats(c);
-  args.ldc = N;
-  return args;
-}
-
-}  // namespace
-
-void TapeEngine::multiply(kernels::Bf16ProductArgs args) {
-  const std::shared_ptr<void> work = scratch(cpu::bf16_product_scratch(args));
-  args.scratch = static_cast<float*>(work.get());
-  cpu::bf16_product(args);
-}
-
-Value TapeEngine::rounded_product(const Value& x, const Value& w, const Value& bias) {
-  Value y = make(x.shape().with(-1, w.size(0)));
-  kernels::Bf16ProductArgs args = rounded(rows(x), w.size(0), w.size(1), y);
-  args.a = floats(x);
-  args.b = floats(w), args.b_turned = true;
-  args.bias = floats_or_null(bias);
-  multiply(args);
-  return y;
-}
-
-void TapeEngine::give_rounded_product(Slopes& slopes, const Value& x, const Value& w) {
-  const Value& dy = slopes.of();
-  const int64_t N = rows(dy), I = w.size(1), O = w.size(0);
-  if (slopes.wanted(0)) {
-    const Value dx = make(x.shape());
-    kernels::Bf16ProductArgs args = rounded(N, I, O, dx);
-    args.a = floats(dy);
-    args.b = floats(w);
-    multiply(args);
-    slopes.give(0, dx);
-  }
-  if (slopes.wanted(1)) {
-    const Value dw = make(w.shape());
-    kernels::Bf16ProductArgs args = rounded(O, I, N, dw);
-    args.a = floats(dy), args.a_turned = true;
-    args.b = floats(x);
-    multiply(args);
-    slopes.give(1, dw);
-  }
-  if (slopes.wanted(2)) {
-    const Value dbias = make(Shape({O}));
-    cpu::sum_columns(N, O, floats(dy), mutable_floats(dbias));
-    slopes.give(2, dbias);
-  }
-}
-
-Value TapeEngine::product(const Value& x, const Value& w, const Value& bias) {
-  if (products_ == Precision::kBF16) return rounded_product(x, w, bias);
-  if (!cpu::prefers_thin_linear(rows(x), w.size(1), w.size(0))) return CpuEngine::linear(x, w, bias);
-  Value y = make(x.shape().with(-1, w.size(0)));
-  kernels::ThinLinearArgs args{.N = rows(x), .I = w.size(1), .O = w.size(0), .x = floats(x), .w = floats(w)};
-  args.bias = floats_or_null(bias);
-  args.y = mutable_floats(y);
-  const std::shared_ptr<void> work = scratch(cpu::thin_linear_scratch(args));
-  args.scratch = static_cast<float*>(work.get());
-  cpu::thin_linear(args);
-  return y;
-}
-
-void TapeEngine::give_product(Slopes& slopes, const Value& x, const Value& w) {
-  if (products_ == Precision::kBF16) return give_rounded_product(slopes, x, w);
-  const Value dx = slopes.wanted(0) ? make(x.shape()) : Value(), dw = slopes.wanted(1) ? make(w.shape()) : Value(),
-              dbias = slopes.wanted(2) ? make(Shape({w.size(0)})) : Value();
-  kernels::LinearGradArgs args{.N = rows(slopes.of()), .I = w.size(1), .O = w.size(0)};
-  args.x = floats(x);
-  args.w = floats(w);
-  args.dy = floats(slopes.of());
-  args.dx = mutable_floats_or_null(dx);
-  args.dw = mutable_floats_or_null(dw);
-  args.dbias = mutable_floats_or_null(dbias);
-  const std::shared_ptr<void> work = scratch(cpu::linear_grad_scratch(args));
-  args.scratch = static_cast<float*>(work.get());
-  cpu::linear_grad(args);
-  slopes.give(0, dx);
-  slopes.give(1, dw);
-  slopes.give(2, dbias);
-}
-
-Value TapeEngine::linear(const Value& x, const Value& w, const Value& bias) {
+template <class Real>
+Value RecordingEngine<Real>::linear(const Value& x, const Value& w, const Value& bias) {
   return recorded(product(x, w, bias), {x, w, bias}, [&] {
     return [this, x = without_history(x), w = without_history(w)](Slopes& slopes) { give_product(slopes, x, w); };
   });
 }
 
-CrossEntropy TapeEngine::cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) {
+template <class Real>
+CrossEntropy RecordingEngine<Real>::cross_entropy(const Value& x, const Value& e, std::span<const int64_t> labels) {
   std::vector<TapeNode::Edge> inputs = edges({x, e});
-  const bool bf16 = products_ == Precision::kBF16;
-  if (inputs.empty()) return head(x, e, labels, nullptr, nullptr, bf16);
+  const bool bf16 = products() == Precision::kBF16;
+  if (inputs.empty()) return this->head(x, e, labels, nullptr, nullptr, bf16);
   const Value d_x = make(x.shape()), d_e = make(e.shape());
-  CrossEntropy result = head(x, e, labels, mutable_floats(d_x), mutable_floats(d_e), bf16);
+  CrossEntropy result = this->head(x, e, labels, mutable_reals<Real>(d_x), mutable_reals<Real>(d_e), bf16);
   Value* outputs[] = {&result.loss};
   record(std::move(inputs), outputs, [d_x, d_e](Slopes& slopes) {
-    const float factor = *floats(slopes.of());
+    const Real factor = *reals<Real>(slopes.of());
     for (const auto& [input, slope] : {std::pair(0, d_x), {1, d_e}}) {
       if (!slopes.wanted(input)) continue;
       const int64_t n = slope.shape().numel();
-      if (factor != 1) cpu::scale_shift(n, floats(slope), factor, 0, mutable_floats(slope));
+      if (factor != 1) kernels::by_type::scale_shift(n, reals<Real>(slope), factor, 0, mutable_reals<Real>(slope));
       slopes.give(input, slope);
     }
   });
   return result;
 }
+
+template class RecordingEngine<float>;
+template class RecordingEngine<double>;
 
 }  // namespace rebased

@@ -1,118 +1,96 @@
 #include "engine/tape/tape_engine.h"
 
-#include <algorithm>
-#include <utility>
-
-#include "base/threads.h"
 #include "engine/cpu/cpu_value.h"
-#include "kernels/adamw.h"
-#include "kernels/dense.h"
+#include "kernels/bf16_product.h"
+#include "kernels/dense_grad.h"
+#include "kernels/thin_linear.h"
 
 namespace rebased {
+namespace {
 
-void TapeEngine::track(const Value& leaf) {
-  auto node = std::make_shared<TapeNode>();
-  node->leaf = true;
-  node->gradients.resize(1);
-  leaf.as<CpuValue>().set_history({std::move(node), 0});
+namespace cpu = kernels::cpu;
+
+kernels::Bf16ProductArgs rounded(int64_t M, int64_t N, int64_t K, const Value& c) {
+  kernels::Bf16ProductArgs args{.M = M, .N = N, .K = K};
+  args.c = mutable_floats(c);
+  args.ldc = N;
+  return args;
 }
 
-void TapeEngine::backward(std::span<const Value> outputs, std::span<const Value> weights) {
-  const RecordingOff off(this);
-  run_backward(outputs, weights, [this](Value& sum, Value part) { join(sum, std::move(part)); });
+}  // namespace
+
+void TapeEngine::multiply(kernels::Bf16ProductArgs args) {
+  const std::shared_ptr<void> work = scratch(cpu::bf16_product_scratch(args));
+  args.scratch = static_cast<float*>(work.get());
+  cpu::bf16_product(args);
 }
 
-Value TapeEngine::gradient(const Value& leaf) const {
-  const History& history = leaf.as<CpuValue>().history();
-  return history.node != nullptr ? history.node->gradients.front() : Value();
-}
-
-void TapeEngine::clear_gradient(const Value& leaf) { leaf.as<CpuValue>().history().node->gradients.front() = Value(); }
-
-bool TapeEngine::set_recording(bool on) { return std::exchange(recording_, on); }
-
-// Blocks of one size, so that the sum does not depend on the number of threads.
-double TapeEngine::sum_of_squares(const Value& x) {
-  constexpr int64_t kBlock = 4096;
-  const int64_t n = x.shape().numel();
-  std::vector<double> sums(static_cast<size_t>((n + kBlock - 1) / kBlock));
-  parallel_for(static_cast<int64_t>(sums.size()), 4, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      double sum = 0;
-      for (int64_t i = block * kBlock; i < std::min(n, (block + 1) * kBlock); ++i) {
-        sum += static_cast<double>(floats(x)[i]) * floats(x)[i];
-      }
-      sums[static_cast<size_t>(block)] = sum;
-    }
-  });
-  double total = 0;
-  for (double sum : sums) total += sum;
-  return total;
-}
-
-void TapeEngine::adamw(const Value& param, const Value& grad, const Value& m, const Value& v, const AdamWStep& step) {
-  kernels::cpu::adamw({.n = param.shape().numel(),
-                       .param = mutable_floats(param),
-                       .grad = floats(grad),
-                       .m = mutable_floats(m),
-                       .v = mutable_floats(v),
-                       .step = step.step,
-                       .lr = step.lr,
-                       .beta1 = step.beta1,
-                       .beta2 = step.beta2,
-                       .eps = step.eps,
-                       .weight_decay = step.weight_decay,
-                       .grad_scale = step.grad_scale});
-}
-
-// Parameters are updated in place: never in the file.
-Value TapeEngine::borrow(const float* data, const Shape& shape, std::shared_ptr<const void>) {
-  return from_host(data, DType::kF32, shape, DType::kF32);
-}
-
-std::vector<TapeNode::Edge> TapeEngine::edges(std::span<const Value> operands) const {
-  std::vector<TapeNode::Edge> result;
-  if (!recording_) return result;
-  bool any = false;
-  for (const Value& operand : operands) {
-    TapeNode::Edge& edge = result.emplace_back();
-    if (!operand) continue;
-    const History& history = operand.as<CpuValue>().history();
-    edge = {history.node, history.output};
-    any = any || history.node != nullptr;
-  }
-  if (!any) result.clear();
-  return result;
-}
-
-void TapeEngine::record(std::vector<TapeNode::Edge> inputs, std::span<Value* const> outputs, Backward backward) {
-  auto node = std::make_shared<TapeNode>();
-  node->order = ++operations_;
-  node->inputs = std::move(inputs);
-  node->backward = std::move(backward);
-  node->gradients.resize(outputs.size());
-  int index = 0;
-  for (Value* output : outputs) output->as<CpuValue>().set_history({node, index++});
-}
-
-Value TapeEngine::recorded(Value y, Operands operands, const std::function<Backward()>& backward) {
-  std::vector<TapeNode::Edge> inputs = edges(operands);
-  Value* outputs[] = {&y};
-  if (!inputs.empty()) record(std::move(inputs), outputs, backward());
+Value TapeEngine::rounded_product(const Value& x, const Value& w, const Value& bias) {
+  Value y = make(x.shape().with(-1, w.size(0)));
+  kernels::Bf16ProductArgs args = rounded(rows(x), w.size(0), w.size(1), y);
+  args.a = floats(x);
+  args.b = floats(w), args.b_turned = true;
+  args.bias = floats_or_null(bias);
+  multiply(args);
   return y;
 }
 
-void TapeEngine::join(Value& sum, Value part) {
-  if (!sum) {
-    sum = std::move(part);
-  } else if (is_exclusive(sum)) {
-    kernels::cpu::add(sum.shape().numel(), 1, floats(sum), floats(part), kernels::Broadcast::kSame,
-                      mutable_floats(sum));
-  } else {
-    sum = CpuEngine::add(sum, part);
+void TapeEngine::give_rounded_product(Slopes& slopes, const Value& x, const Value& w) {
+  const Value& dy = slopes.of();
+  const int64_t N = rows(dy), I = w.size(1), O = w.size(0);
+  if (slopes.wanted(0)) {
+    const Value dx = make(x.shape());
+    kernels::Bf16ProductArgs args = rounded(N, I, O, dx);
+    args.a = floats(dy);
+    args.b = floats(w);
+    multiply(args);
+    slopes.give(0, dx);
+  }
+  if (slopes.wanted(1)) {
+    const Value dw = make(w.shape());
+    kernels::Bf16ProductArgs args = rounded(O, I, N, dw);
+    args.a = floats(dy), args.a_turned = true;
+    args.b = floats(x);
+    multiply(args);
+    slopes.give(1, dw);
+  }
+  if (slopes.wanted(2)) {
+    const Value dbias = make(Shape({O}));
+    cpu::sum_columns(N, O, floats(dy), mutable_floats(dbias));
+    slopes.give(2, dbias);
   }
 }
 
-Value TapeEngine::in_place_of(Value& dy) { return is_exclusive(dy) ? std::move(dy) : make(dy.shape()); }
+Value TapeEngine::product(const Value& x, const Value& w, const Value& bias) {
+  if (products_ == Precision::kBF16) return rounded_product(x, w, bias);
+  if (!cpu::prefers_thin_linear(rows(x), w.size(1), w.size(0))) return RecordingEngine::product(x, w, bias);
+  Value y = make(x.shape().with(-1, w.size(0)));
+  kernels::ThinLinearArgs args{.N = rows(x), .I = w.size(1), .O = w.size(0), .x = floats(x), .w = floats(w)};
+  args.bias = floats_or_null(bias);
+  args.y = mutable_floats(y);
+  const std::shared_ptr<void> work = scratch(cpu::thin_linear_scratch(args));
+  args.scratch = static_cast<float*>(work.get());
+  cpu::thin_linear(args);
+  return y;
+}
+
+void TapeEngine::give_product(Slopes& slopes, const Value& x, const Value& w) {
+  if (products_ == Precision::kBF16) return give_rounded_product(slopes, x, w);
+  const Value dx = slopes.wanted(0) ? make(x.shape()) : Value(), dw = slopes.wanted(1) ? make(w.shape()) : Value(),
+              dbias = slopes.wanted(2) ? make(Shape({w.size(0)})) : Value();
+  kernels::LinearGradArgs args{.N = rows(slopes.of()), .I = w.size(1), .O = w.size(0)};
+  args.x = floats(x);
+  args.w = floats(w);
+  args.dy = floats(slopes.of());
+  args.dx = mutable_reals_or_null<float>(dx);
+  args.dw = mutable_reals_or_null<float>(dw);
+  args.dbias = mutable_reals_or_null<float>(dbias);
+  const std::shared_ptr<void> work = scratch(cpu::linear_grad_scratch(args));
+  args.scratch = static_cast<float*>(work.get());
+  cpu::linear_grad(args);
+  slopes.give(0, dx);
+  slopes.give(1, dw);
+  slopes.give(2, dbias);
+}
 
 }  // namespace rebased

@@ -41,4 +41,8 @@ void sum_columns(int64_t N, int64_t C, const double* x, double* sums) noexcept {
   for (int64_t i = 0; i < N * C; ++i) sums[i % C] += x[i];
 }
 
+void add_to_rows(int64_t N, int64_t C, int64_t /*V*/, const int64_t* rows, const double* x, double* table) noexcept {
+  for (int64_t i = 0; i < N * C; ++i) table[rows[i / C] * C + i % C] += x[i];
+}
+
 }  // namespace rebased::kernels::reference
