@@ -24,6 +24,10 @@ std::vector<Value> timed_operands(const OpRow& row, Engine& engine) {
   return operands;
 }
 
+std::vector<Value> outputs_of(const OpRow& row, Engine& engine, std::vector<Value> operands) {
+  return row.run(engine, operands);
+}
+
 // Bytes that must move at least: operands in, outputs out.
 void set_bytes(benchmark::State& state, const std::vector<Value>& operands, const std::vector<Value>& outputs) {
   int64_t elements = 0;
@@ -36,7 +40,7 @@ void forward(benchmark::State& state, const OpRow& row, Engine& engine) {
   if (const std::string& failure = failure_of(row); !failure.empty()) return state.SkipWithError(failure.c_str());
   const std::vector<Value> operands = timed_operands(row, engine);
   std::vector<Value> outputs;
-  for (auto _ : state) outputs = row.run(engine, operands);
+  for (auto _ : state) outputs = outputs_of(row, engine, operands);
   set_bytes(state, operands, outputs);
 }
 
@@ -44,10 +48,10 @@ void with_gradient(benchmark::State& state, const OpRow& row, Engine& engine) {
   if (const std::string& failure = failure_of(row); !failure.empty()) return state.SkipWithError(failure.c_str());
   const std::vector<Value> operands = timed_operands(row, engine);
   for (const Value& operand : operands) track(operand);
-  std::vector<Value> outputs = row.run(engine, operands);
+  std::vector<Value> outputs = outputs_of(row, engine, operands);
   const HostArray weight = HostArray::filled(outputs[0].shape(), 1);
   for (auto _ : state) {
-    outputs = row.run(engine, operands);
+    outputs = outputs_of(row, engine, operands);
     back_propagate(outputs[0], weight);
   }
   set_bytes(state, operands, outputs);

@@ -66,18 +66,22 @@ function(rebased_library name)
   rebased_export(rebased_${name} ${name} DEPENDS ${arg_DEPENDS})
 endfunction()
 
-# rebased_test(NAME [ONE_PROCESS] DEPENDS targets...): GoogleTest executable NAME_tests from the *.cc files beside the
-# caller. Each test is a process of its own, or all are one: libtorch takes half a second to load.
+# rebased_test(NAME [PROCESSES n] DEPENDS targets...): GoogleTest executable NAME_tests from the *.cc files beside the
+# caller. Each test is a process of its own, or n share them all: libtorch takes half a second to load.
 function(rebased_test name)
-  cmake_parse_arguments(arg "ONE_PROCESS" "" "DEPENDS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "" "PROCESSES" "DEPENDS;LABELS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   add_executable(${name}_tests ${sources})
   target_link_libraries(${name}_tests PRIVATE rebased_flags ${arg_DEPENDS} GTest::gmock GTest::gtest GTest::gtest_main)
   target_include_directories(${name}_tests PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name}_tests PRIVATE REBASED_TESTS_DIR="${PROJECT_SOURCE_DIR}/tests")
-  if(arg_ONE_PROCESS)
-    add_test(NAME ${name} COMMAND ${name}_tests)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  if(arg_PROCESSES)
+    foreach(share RANGE 1 ${arg_PROCESSES})
+      math(EXPR index "${share} - 1")
+      add_test(NAME ${name}.${share} COMMAND ${name}_tests)
+      set_tests_properties(${name}.${share} PROPERTIES TIMEOUT 600
+        ENVIRONMENT "GTEST_TOTAL_SHARDS=${arg_PROCESSES};GTEST_SHARD_INDEX=${index}")
+    endforeach()
   else()
     gtest_discover_tests(${name}_tests TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
   endif()

@@ -65,15 +65,16 @@ void compare_graded(Violations& violations, const std::string& what, const Grade
 
 Violations check_kernels(const Subject& subject) {
   Violations violations;
-  const EngineCase tape = tape_case(), single = single_case(), exact = double_case();
+  const EngineCase exact = reference_case();
+  const std::vector<EngineCase> trained = trained_cases();
   const auto expected_by = build(subject, *exact.engine, Leaves::kTrainable);
   auto compare = [&](const std::string& what, int64_t T, const Context& ctx) {
     const HostArray x = tokens(2, T, static_cast<uint64_t>(T));
     const Graded expected = graded(*expected_by, x, plain_loss(ctx));
-    for (const EngineCase* where : {&tape, &single}) {
-      const auto built = build(subject, *where->engine, Leaves::kTrainable);
-      compare_graded(violations, fmt::format("{} against float64, {}, {} tokens", where->name, what, T),
-                     graded(*built, x, plain_loss(ctx)), expected, subject, *where);
+    for (const EngineCase& where : trained) {
+      const auto built = build(subject, *where.engine, Leaves::kTrainable);
+      compare_graded(violations, fmt::format("{} against the reference, {}, {} tokens", where.name, what, T),
+                     graded(*built, x, plain_loss(ctx)), expected, subject, where);
     }
   };
   for (int64_t T : {1, 17, 65}) compare("auto", T, {});
@@ -92,10 +93,11 @@ Violations check_output_gradients(const Subject& subject) {
     const Value y = tokens_of(built.run(all), some_outputs());
     return std::vector<Weighted>{{y, loss_weights(y.shape())}};
   };
-  const EngineCase exact = double_case();
+  const EngineCase exact = reference_case();
   const auto expected_by = build(subject, *exact.engine, Leaves::kTrainable);
   const Graded expected = graded(*expected_by, x, of_all);
-  for (const EngineCase& where : {tape_case(), single_case(), double_case()}) {
+  for (const EngineCase& where : every_case()) {
+    if (where.engine->autograd() == nullptr) continue;
     const auto built = build(subject, *where.engine, Leaves::kTrainable);
     compare_graded(violations, where.name + ", some outputs",
                    graded(*built, x, plain_loss({.outputs = some_outputs()})), expected, subject, where);
@@ -105,7 +107,7 @@ Violations check_output_gradients(const Subject& subject) {
 
 Violations check_every_gradient(const Subject& subject) {
   Violations violations;
-  const EngineCase exact = double_case();
+  const EngineCase exact = reference_case();
   const auto built = build(subject, *exact.engine, Leaves::kTrainable);
   const Graded found = graded(*built, tokens(2, 17), plain_loss({}));
   for (size_t i = 0; i < found.grads.size(); ++i) {
@@ -145,7 +147,7 @@ double slope(HostArray values, size_t i, const Set& set, const Loss& loss) {
 
 Violations check_derivatives(const Subject& subject) {
   Violations violations;
-  const EngineCase exact = double_case();
+  const EngineCase exact = reference_case();
   const auto built = build(subject, *exact.engine, Leaves::kTrainable);
   HostArray x = tokens(1, 5);
   const Graded found = graded(*built, x, plain_loss({}));
@@ -203,17 +205,17 @@ MakeLoss carried_loss(bool detached, bool on_state) {
 Violations check_carried_gradients(const Subject& subject) {
   Violations violations;
   const HostArray x = tokens(2, kFirst + kSecond);
-  const EngineCase exact = double_case();
+  const EngineCase exact = reference_case();
   const auto theirs = build(subject, *exact.engine, Leaves::kTrainable);
   const MakeLoss whole = [](Built& built, const Value& all) {
     const Value y = slice(built.run(all), 1, kFirst, kSecond);
     return std::vector<Weighted>{{y, loss_weights(y.shape())}};
   };
   const Graded expected = graded(*theirs, x, whole);
-  compare_graded(violations, "float64 through the state", graded(*theirs, x, carried_loss(false, false)), expected,
-                 subject, exact);
+  compare_graded(violations, exact.name + " through the state", graded(*theirs, x, carried_loss(false, false)),
+                 expected, subject, exact);
   const Graded to_state = graded(*theirs, x, carried_loss(false, true));
-  for (const EngineCase& where : {tape_case(), single_case()}) {
+  for (const EngineCase& where : trained_cases()) {
     const auto ours = build(subject, *where.engine, Leaves::kTrainable);
     compare_graded(violations, where.name + " through the state", graded(*ours, x, carried_loss(false, false)),
                    expected, subject, where);

@@ -19,10 +19,10 @@ Violations check_rows(const Subject& subject);       // batch rows do not see ea
 Violations check_splits(const Subject& subject);     // the law, outputs and final states, every engine
 Violations check_state_copies(const Subject& subject);       // clone, select, reset_rows, detach
 Violations check_state_bytes(const Subject& subject);        // says what the real state holds
-Violations check_engines(const Subject& subject);            // cpu engine against float64: outputs and final states
-Violations check_kernels(const Subject& subject);            // float32 against float64: outputs and gradients
+Violations check_engines(const Subject& subject);            // each against the reference: outputs and final states
+Violations check_kernels(const Subject& subject);            // the same: outputs and gradients
 Violations check_forms(const Subject& subject);              // parallel, chunked and recurrent agree
-Violations check_derivatives(const Subject& subject);        // float64 gradients against finite differences
+Violations check_derivatives(const Subject& subject);        // gradients of the reference against finite differences
 Violations check_every_gradient(const Subject& subject);     // every trainable parameter gets one
 Violations check_carried_gradients(const Subject& subject);  // through the state, until it is detached
 Violations check_output_gradients(const Subject& subject);   // and so are the gradients

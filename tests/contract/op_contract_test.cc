@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "contract/op_check.h"
+#include "contract/subject.h"
 #include "cores/dropout/dropout.h"
 #include "cores/linear_attention/linear_attention.h"
 #include "cores/long_conv/long_conv.h"
@@ -17,31 +18,32 @@
 #include "cores/softmax_attention/softmax_attention.h"
 #include "cores/swiglu/swiglu.h"
 #include "engine/cpu/cpu_engine.h"
-#include "support/torch.h"
 
 namespace rebased::testing {
 namespace {
 
 using ::testing::HasSubstr;
 
-class OpContract : public ::testing::TestWithParam<OpRow> {};
+class OpContract : public ::testing::TestWithParam<std::tuple<OpRow, OpPromise>> {};
 
-TEST_P(OpContract, EnginesAgree) {
-  for (const std::vector<Shape>& shapes : GetParam().sizes) EXPECT_EQ(disagreement(GetParam(), shapes), "");
+TEST_P(OpContract, IsKept) {
+  const auto& [row, promise] = GetParam();
+  for (const std::vector<Shape>& shapes : row.sizes) EXPECT_EQ(promise.broken(row, shapes), "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, OpContract, ::testing::ValuesIn(op_rows()),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(Rows, OpContract,
+                         ::testing::Combine(::testing::ValuesIn(op_rows()), ::testing::ValuesIn(op_promises())),
+                         [](const auto& test) {
+                           return std::get<0>(test.param).name + "_" + std::get<1>(test.param).name;
+                         });
 
 // Which elements fall out is a function of key and index alone, on every engine.
 TEST(Dropout, DropsTheSameElementsEverywhere) {
   CpuEngine cpu;
-  const auto f32 = make_torch_engine(DType::kF32), composite = make_torch_engine(DType::kF32, false),
-             f64 = make_torch_engine(DType::kF64);
   const HostArray x = HostArray::filled(Shape({31, 33}), 1);
   const HostArray expected = read(dropout(write(cpu, x), 0.25, 42));
-  for (Engine* engine : {f32.get(), composite.get(), f64.get()}) {
-    EXPECT_EQ(difference("dropout", read(dropout(write(*engine, x), 0.25, 42)), expected, 1e-7), "") << engine->name();
+  for (const EngineCase& where : every_case()) {
+    EXPECT_EQ(difference(where.name, read(dropout(write(*where.engine, x), 0.25, 42)), expected, 1e-7), "");
   }
   const auto dropped = std::count(expected.data.begin(), expected.data.end(), 0.0);
   EXPECT_NEAR(static_cast<double>(dropped) / static_cast<double>(expected.data.size()), 0.25,
@@ -326,14 +328,12 @@ const Refusal kRefusals[] = {
 class ShapeErrors : public ::testing::TestWithParam<Refusal> {};
 
 TEST_P(ShapeErrors, NameOperationAndOperandOnEveryEngine) {
-  CpuEngine cpu;
-  const auto torch = make_torch_engine(DType::kF32);
-  for (Engine* engine : {static_cast<Engine*>(&cpu), torch.get()}) {
+  for (const EngineCase& where : every_case()) {
     try {
-      GetParam().call(*engine);
-      ADD_FAILURE() << engine->name() << " takes it";
+      GetParam().call(*where.engine);
+      ADD_FAILURE() << where.name << " takes it";
     } catch (const ShapeError& error) {
-      for (const char* part : GetParam().said) EXPECT_THAT(error.what(), HasSubstr(part)) << engine->name();
+      for (const char* part : GetParam().said) EXPECT_THAT(error.what(), HasSubstr(part)) << where.name;
     }
   }
 }
@@ -351,19 +351,6 @@ TEST(CpuEngine, SaysWhatItCannotDo) {
   const Value wide = normal(cpu, {1, 2, 1, kernels::kMaxKeyDim + 1});
   EXPECT_THROW(quadratic_attention(wide, wide, wide, {.queries = {0, 1}}), ShapeError);
   EXPECT_THROW(cpu.full(Shape({2}), DType::kF64, 1), DeviceError);
-}
-
-// Wider keys than the kernels take run in the composite form.
-TEST(TorchEngine, TakesWideKeys) {
-  const auto f32 = make_torch_engine(DType::kF32), f64 = make_torch_engine(DType::kF64);
-  for (const int64_t Dk : {kernels::kMaxKeyDim, kernels::kMaxKeyDim + 1}) {
-    const HostArray x = HostArray::normal(Shape({1, 7, 2, Dk}), 3);
-    auto run = [&](Engine& engine) {
-      return read(quadratic_attention(write(engine, x), write(engine, x), write(engine, x),
-                                      {.kernel = {}, .scale = 0.1, .eps = 0.1}));
-    };
-    EXPECT_EQ(difference("wide keys", run(*f32), run(*f64), 1e-4), "") << Dk;
-  }
 }
 
 }  // namespace

@@ -24,7 +24,7 @@
 namespace rebased::testing {
 namespace {
 
-using Operands = std::span<const Value>;
+using Operands = std::span<Value>;
 using Sizes = std::vector<std::vector<Shape>>;
 
 // Below, at and above the widths of vectors and tiles.
@@ -58,6 +58,13 @@ class Rows {
       }
     };
     return rows_.emplace_back(OpRow{std::move(name), std::move(sizes), run});
+  }
+  template <class F>
+  OpRow& add_stateful(std::string name, Sizes sizes, int in_time, int states, const F& f) {
+    OpRow& row = add(std::move(name), std::move(sizes), f);
+    row.in_time = in_time;
+    row.states = states;
+    return row;
   }
   std::vector<OpRow> take() { return std::move(rows_); }
 
@@ -149,10 +156,10 @@ void add_movement(Rows& rows) {
     return select_rows(x[0], std::vector<int64_t>{0, x[0].size(0) - 1, 0});
   });
   rows.add("write_time", {{Shape({2, 9, 3}), Shape({2, 4, 3})}, {Shape({1, 5, 2, 2}), Shape({1, 1, 2, 2})}},
-           [](Operands x) { return write_time(Value(x[0]), x[1], 3); });
+           [](Operands x) { return write_time(std::move(x[0]), x[1], 3); });
   rows.add("split_and_merge_heads", {{Shape({2, 3, 8})}},
            [](Operands x) { return merge_heads(mul(split_heads(x[0], 4), split_heads(x[0], 4))); });
-  rows.add("detach_and_copy", cube, [](Operands x) { return add(detach(x[0]), copy(x[0])); });
+  rows.add("detach_and_copy", cube, [](Operands x) { return add(detach(x[0]), copy(x[0])); }).derivative = false;
 }
 
 void add_products(Rows& rows) {
@@ -198,8 +205,8 @@ void add_convolutions(Rows& rows) {
              [silu](Operands x) { return short_conv(x[0], x[1], x[2], silu); });
     rows.add(fmt::format("short_conv_no_bias{}", suffix), plain,
              [silu](Operands x) { return short_conv(x[0], x[1], {}, silu); });
-    rows.add(fmt::format("short_conv_state{}", suffix), with_state, [silu](Engine&, Operands x) {
-      Value state = x[3];
+    rows.add_stateful(fmt::format("short_conv_state{}", suffix), with_state, 1, 1, [silu](Engine&, Operands x) {
+      Value state = std::move(x[3]);
       const Value y = short_conv(x[0], x[1], x[2], silu, &state);
       return std::vector<Value>{y, state};
     });
@@ -238,12 +245,12 @@ void add_forms(Rows& rows, const std::string& name, const Sizes& sizes, const Op
     rows.add(fmt::format("{}_{}", name, form_name), sizes,
              [options, attend](Operands x) { return attend(x[0], x[1], x[2], options, nullptr); })
         .positive = options.normalize;
-    rows.add(fmt::format("{}_state_{}", name, form_name), sizes,
-             [options, attend](Engine&, Operands x) {
-               LinearState state{x[3], x[4]};
-               const Value o = attend(x[0], x[1], x[2], options, &state);
-               return std::vector<Value>{o, state.s, state.z};
-             })
+    rows.add_stateful(fmt::format("{}_state_{}", name, form_name), sizes, 3, 2,
+                      [options, attend](Engine&, Operands x) {
+                        LinearState state{std::move(x[3]), std::move(x[4])};
+                        const Value o = attend(x[0], x[1], x[2], options, &state);
+                        return std::vector<Value>{o, state.s, state.z};
+                      })
         .positive = options.normalize;
   }
 }
@@ -327,13 +334,15 @@ void add_wide_keys(Rows& rows) {
   for (const auto& [name, kernel] : {std::pair("squares", QuadraticKernel{0, 0, 1}), {"taylor", {1, 1, 0.5}}}) {
     const int64_t Dk = kernels::kMaxKeyDim + 1, F = kernels::quadratic_feature_count(Dk, kernel);
     const QuadraticOptions options{.kernel = kernel, .scale = 0.1, .eps = 0.05};
-    rows.add(fmt::format("quadratic_wide_{}", name),
-             {{Shape({2, 9, 1, Dk}), Shape({2, 9, 1, Dk}), Shape({2, 9, 1, 3}), Shape({2, 1, F, 3}), Shape({2, 1, F})}},
-             [options](Engine&, Operands x) {
-               LinearState state{x[3], x[4]};
-               const Value o = quadratic_attention(x[0], x[1], x[2], options, &state);
-               return std::vector<Value>{o, state.s, state.z, quadratic_attention(x[0], x[1], x[2], options)};
-             })
+    rows.add_stateful(
+            fmt::format("quadratic_wide_{}", name),
+            {{Shape({2, 9, 1, Dk}), Shape({2, 9, 1, Dk}), Shape({2, 9, 1, 3}), Shape({2, 1, F, 3}), Shape({2, 1, F})}},
+            3, 2,
+            [options](Engine&, Operands x) {
+              LinearState state{std::move(x[3]), std::move(x[4])};
+              const Value o = quadratic_attention(x[0], x[1], x[2], options, &state);
+              return std::vector<Value>{o, state.s, state.z, quadratic_attention(x[0], x[1], x[2], options)};
+            })
         .positive = true;
   }
 }

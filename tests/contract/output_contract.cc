@@ -27,7 +27,7 @@ void expect_refusal(Violations& violations, const std::string& what, const F& f)
 
 Violations check_shapes(const Subject& subject) {
   Violations violations;
-  for (const EngineCase& where : {cpu_case(), tape_case(), single_case(), double_case()}) {
+  for (const EngineCase& where : every_case()) {
     const auto built = build(subject, *where.engine);
     for (const Shape& shape : {Shape({1, 1, kChannels}), Shape({2, 3, kChannels}), Shape({3, 65, kChannels})}) {
       const Value y = built->run(write(*where.engine, tokens(shape[0], shape[1])));
@@ -135,7 +135,7 @@ Violations check_outputs(const Subject& subject) {
   Violations violations;
   const HostArray x = tokens(2, kOutputTokens);
   const Context some{.outputs = some_outputs()};
-  for (const EngineCase& where : {cpu_case(), tape_case(), single_case(), double_case()}) {
+  for (const EngineCase& where : every_case()) {
     const auto built = build(subject, *where.engine);
     MixerState all_state = built->state(2), state = built->state(2);
     const HostArray expected = at_outputs(built->run(x)), carried = at_outputs(built->run(x, &all_state));
@@ -160,13 +160,13 @@ Violations check_causality(const Subject& subject) {
   Violations violations;
   constexpr int64_t kTokens = 19;
   const HostArray x = tokens(2, kTokens), other = tokens(2, kTokens, 99);
-  for (const EngineCase& where : {cpu_case(), double_case()}) {
+  for (const EngineCase& where : every_case()) {
     const auto built = build(subject, *where.engine);
     const HostArray before = built->run(x);
     for (int64_t t = 1; t < kTokens; ++t) {
       const HostArray changed = joined_time({x.sliced(1, 0, t), other.sliced(1, t, kTokens - t)});
-      // The cpu engine repeats bit for bit; torch's long convolution goes through an FFT, which rounds everywhere.
-      const double bound = where.name == "cpu" ? 0 : where.bound(subject, before);
+      // Our engines repeat bit for bit; torch's long convolution goes through an FFT, which rounds everywhere.
+      const double bound = where.name.starts_with("torch") ? where.bound(subject, before) : 0;
       note(violations, difference(fmt::format("{}, tokens from {} on changed", where.name, t),
                                   built->run(changed).sliced(1, 0, t), before.sliced(1, 0, t), bound));
     }
@@ -177,7 +177,7 @@ Violations check_causality(const Subject& subject) {
 Violations check_rows(const Subject& subject) {
   Violations violations;
   const HostArray x = tokens(3, 17);
-  for (const EngineCase& where : {cpu_case(), tape_case(), single_case(), double_case()}) {
+  for (const EngineCase& where : every_case()) {
     const auto built = build(subject, *where.engine);
     const HostArray all = built->run(x);
     for (int64_t b = 0; b < 3; ++b) {
@@ -191,18 +191,21 @@ Violations check_rows(const Subject& subject) {
 
 Violations check_engines(const Subject& subject) {
   Violations violations;
-  const EngineCase cpu = cpu_case(), exact = double_case();
-  const auto ours = build(subject, *cpu.engine), theirs = build(subject, *exact.engine);
-  for (int64_t T : {1, 2, 17, 65}) {
-    const HostArray x = tokens(2, T, static_cast<uint64_t>(T));
-    MixerState our_state = ours->state(2), their_state = theirs->state(2);
-    const HostArray expected = theirs->run(x);
-    const std::string what = fmt::format("cpu against float64, {} tokens", T);
-    note(violations, difference(what, ours->run(x), expected, cpu.bound(subject, expected)));
-    theirs->run(x, &their_state);
-    note(violations,
-         difference(what + " with a state", ours->run(x, &our_state), expected, cpu.bound(subject, expected)));
-    compare_states(violations, what, our_state, their_state, subject, cpu);
+  const EngineCase exact = reference_case();
+  const auto theirs = build(subject, *exact.engine);
+  for (const EngineCase& where : every_case()) {
+    const auto ours = build(subject, *where.engine);
+    for (int64_t T : {1, 2, 17, 65}) {
+      const HostArray x = tokens(2, T, static_cast<uint64_t>(T));
+      MixerState our_state = ours->state(2), their_state = theirs->state(2);
+      const HostArray expected = theirs->run(x);
+      const std::string what = fmt::format("{} against the reference, {} tokens", where.name, T);
+      note(violations, difference(what, ours->run(x), expected, where.bound(subject, expected)));
+      theirs->run(x, &their_state);
+      note(violations,
+           difference(what + " with a state", ours->run(x, &our_state), expected, where.bound(subject, expected)));
+      compare_states(violations, what, our_state, their_state, subject, where);
+    }
   }
   return violations;
 }
@@ -211,9 +214,9 @@ Violations check_forms(const Subject& subject) {
   Violations violations;
   if (!subject.forms) return violations;
   const HostArray x = tokens(2, 70);
-  const EngineCase exact = double_case();
+  const EngineCase exact = reference_case();
   const HostArray expected = build(subject, *exact.engine)->run(x);
-  for (const EngineCase& where : {cpu_case(), tape_case(), single_case(), double_case()}) {
+  for (const EngineCase& where : every_case()) {
     const auto built = build(subject, *where.engine);
     auto compare = [&](const std::string& name, Form form, int64_t chunk) {
       Context ctx;
@@ -237,7 +240,7 @@ Violations check_threads(const Subject& subject) {
   Violations violations;
   const HostArray x = tokens(2, 65);
   const int before = thread_count();
-  for (const EngineCase& where : {cpu_case(), tape_case(), single_case()}) {
+  for (const EngineCase& where : every_case()) {
     const auto built = build(subject, *where.engine);
     set_thread_count(1);
     const HostArray one = built->run(x);

@@ -64,10 +64,7 @@ void check_splits_on(Violations& violations, const Subject& subject, const Engin
 
 Violations check_splits(const Subject& subject) {
   Violations violations;
-  check_splits_on(violations, subject, cpu_case());
-  check_splits_on(violations, subject, tape_case());
-  check_splits_on(violations, subject, single_case());
-  check_splits_on(violations, subject, double_case());
+  for (const EngineCase& where : every_case()) check_splits_on(violations, subject, where);
   return violations;
 }
 
@@ -119,7 +116,7 @@ void check_reset(Violations& violations, const Subject& subject, const EngineCas
 
 Violations check_state_copies(const Subject& subject) {
   Violations violations;
-  for (const EngineCase& where : {cpu_case(), tape_case(), double_case()}) {
+  for (const EngineCase& where : every_case()) {
     const auto built = build(subject, *where.engine);
     MixerState start = built->state(3);
     built->run(tokens(3, kBefore, 4), &start);

@@ -1,14 +1,18 @@
 #include "contract/subject.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/cpu/cpu_engine.h"
+#include "engine/reference/reference_engine.h"
 #include "engine/tape/tape_engine.h"
 
 namespace rebased::testing {
 namespace {
 
 constexpr double kNoise = 0.3;  // keeps activations near one at 16 channels
+// float64 rounds 2^29 times finer; the factor leaves room for a longer chain of sums.
+constexpr double kDoubleFactor = 1e-8;
 
 HostArray initial_values(const ParamSpec& spec) {
   std::vector<float> data(static_cast<size_t>(spec.shape.numel()));
@@ -45,9 +49,28 @@ double EngineCase::bound(const Subject& subject, const HostArray& exact) const {
 
 EngineCase cpu_case() { return {"cpu", std::make_unique<CpuEngine>(), 1}; }
 EngineCase tape_case() { return {"cpu training", std::make_unique<TapeEngine>(), 1}; }
-EngineCase single_case() { return {"torch float32", make_torch_engine(DType::kF32), 1}; }
+EngineCase reference_case() { return {"reference", std::make_unique<ReferenceEngine>(), kDoubleFactor}; }
 
-// float64 rounds 2^29 times finer; the factor leaves room for a longer chain of sums.
-EngineCase double_case() { return {"torch float64", make_torch_engine(DType::kF64), 1e-8}; }
+std::vector<EngineCase> torch_cases() {
+  std::vector<EngineCase> cases;
+  if (auto kernels = make_torch_engine(DType::kF32)) cases.push_back({"torch float32", std::move(kernels), 1});
+  if (auto composites = make_torch_engine(DType::kF64)) {
+    cases.push_back({"torch float64", std::move(composites), kDoubleFactor, true});
+  }
+  return cases;
+}
+
+std::vector<EngineCase> trained_cases() {
+  std::vector<EngineCase> cases = torch_cases();
+  cases.push_back(tape_case());
+  return cases;
+}
+
+std::vector<EngineCase> every_case() {
+  std::vector<EngineCase> cases = trained_cases();
+  cases.push_back(cpu_case());
+  cases.push_back(reference_case());
+  return cases;
+}
 
 }  // namespace rebased::testing

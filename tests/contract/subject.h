@@ -49,11 +49,16 @@ struct EngineCase {
   std::string name;
   std::unique_ptr<Engine> engine;
   double factor;
+  bool composites = false;  // runs cores as torch operations
   double bound(const Subject& subject, const HostArray& exact) const;
 };
 EngineCase cpu_case();
-EngineCase tape_case();    // our own training engine
-EngineCase single_case();  // torch, float32, our kernels
-EngineCase double_case();  // torch, float64, composite
+EngineCase tape_case();       // our own training engine
+EngineCase reference_case();  // float64: what is exact
+// Float32 by our kernels and float64 by composites; none in a build without libtorch.
+std::vector<EngineCase> torch_cases();
+
+std::vector<EngineCase> every_case();
+std::vector<EngineCase> trained_cases();  // whose gradients are compared with the reference's
 
 }  // namespace rebased::testing

@@ -5,10 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "engine/cpu/cpu_engine.h"
+#include "engine/reference/reference_engine.h"
 #include "engine/tape/tape_engine.h"
-#if REBASED_HAS_TORCH
 #include "support/torch.h"
-#endif
 
 namespace rebased::testing {
 namespace {
@@ -61,25 +60,22 @@ Value leaf(Engine& engine, const HostArray& x) {
   return value;
 }
 
-std::unique_ptr<Engine> float64_composite() {
-#if REBASED_HAS_TORCH
-  return make_torch_engine(DType::kF64);
-#else
-  return nullptr;
-#endif
+std::vector<std::unique_ptr<Engine>> float64_engines() {
+  std::vector<std::unique_ptr<Engine>> engines;
+  engines.push_back(std::make_unique<ReferenceEngine>());
+  if (auto composite = make_torch_engine(DType::kF64)) engines.push_back(std::move(composite));
+  return engines;
 }
 
 std::vector<std::unique_ptr<Engine>> float32_with_gradients() {
   std::vector<std::unique_ptr<Engine>> engines;
-#if REBASED_HAS_TORCH
-  engines.push_back(make_torch_engine(DType::kF32));
-#endif
   engines.push_back(std::make_unique<TapeEngine>());
+  if (auto kernels = make_torch_engine(DType::kF32)) engines.push_back(std::move(kernels));
   return engines;
 }
 
 void check_golden(const Golden& golden, Ordering ordering, const Compute& compute) {
-  const auto f64 = float64_composite();
+  const auto doubles = float64_engines();
   const auto singles = float32_with_gradients();
   CpuEngine cpu;
   for (const Way& way : kWays) {
@@ -88,10 +84,10 @@ void check_golden(const Golden& golden, Ordering ordering, const Compute& comput
     const Bound sharp = [](const auto& checked) { return rounding_bound(checked.expected); };
     const Bound single = [&](const auto& checked) { return golden.atol(checked.name, other); };
     const std::string form = fmt::format(" ({})", way.name);
-    if (f64 != nullptr) {
-      const Computation in_double = compute(*f64, way.form, way.chunk);
-      compare_outputs(in_double, sharp, "float64 composite" + form);
-      compare_gradients(in_double, sharp, "float64 composite" + form);
+    for (const auto& engine : doubles) {
+      const Computation in_double = compute(*engine, way.form, way.chunk);
+      compare_outputs(in_double, sharp, engine->name() + " float64" + form);
+      compare_gradients(in_double, sharp, engine->name() + " float64" + form);
     }
     for (const auto& engine : singles) {
       const Computation in_single = compute(*engine, way.form, way.chunk);

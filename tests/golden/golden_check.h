@@ -31,13 +31,13 @@ enum class Ordering : uint8_t {
 // `compute` runs on an engine; leaves must be made with leaf() below.
 using Compute = std::function<Computation(Engine& engine, Form form, int64_t chunk)>;
 
-// The engines that goldens are compared on. Where there is no libtorch, only our own training engine is left.
-std::unique_ptr<Engine> float64_composite();  // null without libtorch
+// The engines that goldens are compared on: our own, and libtorch's where there is one.
+std::vector<std::unique_ptr<Engine>> float64_engines();
 std::vector<std::unique_ptr<Engine>> float32_with_gradients();
 
-// Compares, in every form: the float64 composite engine (outputs and gradients, to the rounding of the stored numbers),
-// the float32 kernels on libtorch and on our own training engine (outputs and gradients, to atol), and the cpu engine
-// (outputs, to atol).
+// Compares, in every form: the reference engine and libtorch's float64 composites (outputs and gradients, to the
+// rounding of the stored numbers), the float32 kernels on our own training engine and on libtorch (outputs and
+// gradients, to atol), and the cpu engine (outputs, to atol).
 void check_golden(const Golden& golden, Ordering ordering, const Compute& compute);
 
 // A value that gradients can be taken to where the engine has any.

@@ -207,9 +207,9 @@ void check_run(const Golden& golden, Engine& engine) {
 
 void check_training_run(const Golden& golden) {
   if (mixers_of(golden).empty()) GTEST_SKIP() << "no mixer here is of the kind " << golden.setting<std::string>("kind");
-  if (const auto f64 = float64_composite()) {
-    SCOPED_TRACE("float64 composite");
-    check_run<double>(golden, *f64);
+  for (const auto& engine : float64_engines()) {
+    SCOPED_TRACE(engine->name() + " float64");
+    check_run<double>(golden, *engine);
   }
   for (const auto& engine : float32_with_gradients()) {
     SCOPED_TRACE(engine->name() + " float32");
