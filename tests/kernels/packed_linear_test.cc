@@ -9,7 +9,7 @@
 
 #include "base/dtype.h"
 #include "kernels/bf16_product.h"
-#include "kernels/cpu/packed_bytes.h"
+#include "kernels/packed/packed_bytes.h"
 #include "kernels/dense.h"
 #include "kernels/kernel_buffers.h"
 

@@ -10,8 +10,8 @@
 #include "hwy/foreach_target.h"  // before the others
 
 #include "hwy/highway.h"
-#include "kernels/cpu/dropout-inl.h"
-#include "kernels/cpu/lanes-inl.h"
+#include "kernels/tools/dropout-inl.h"
+#include "kernels/tools/lanes-inl.h"
 
 #ifndef REBASED_CORES_DROPOUT_ARGS
 #define REBASED_CORES_DROPOUT_ARGS

@@ -4,14 +4,14 @@
 #include <functional>
 
 #include "base/threads.h"
-#include "kernels/cpu/scratch.h"
+#include "kernels/tools/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/long_conv/cpu.cc"
 #include "hwy/foreach_target.h"  // before the others
 
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
+#include "kernels/tools/lanes-inl.h"
 
 #ifndef REBASED_CORES_LONG_CONV_ARGS
 #define REBASED_CORES_LONG_CONV_ARGS

@@ -119,9 +119,12 @@ const Signature& AddNormCore::signature() const {
   static const Signature::Operand b{.name = "b", .shape = "... C", .in_gradient = false, .d_is_that_of = 0};
   static const std::vector<Signature::Result> results{
       {.name = "sum", .shape = "... C", .in_gradient = true, .d_optional = true}, {.name = "norm", .shape = "... C"}};
-  static const Signature layer{
-      .name = "add_layer_norm", .folder = "norm", .operands = {a, b, of_norm(kGamma), of_norm(kBeta)}, .results = results};
-  static const Signature rms{.name = "add_rms_norm", .folder = "norm", .operands = {a, b, of_norm(kWeight)}, .results = results};
+  static const Signature layer{.name = "add_layer_norm",
+                               .folder = "norm",
+                               .operands = {a, b, of_norm(kGamma), of_norm(kBeta)},
+                               .results = results};
+  static const Signature rms{
+      .name = "add_rms_norm", .folder = "norm", .operands = {a, b, of_norm(kWeight)}, .results = results};
   return options.centred ? layer : rms;
 }
 

@@ -12,7 +12,7 @@
 
 #include "cores/norm/rows-inl.h"
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
+#include "kernels/tools/lanes-inl.h"
 
 #ifndef REBASED_CORES_NORM_ARGS
 #define REBASED_CORES_NORM_ARGS

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "base/threads.h"
-#include "kernels/cpu/parts.h"
-#include "kernels/cpu/scratch.h"
+#include "kernels/tools/parts.h"
+#include "kernels/tools/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/norm/cpu_grad.cc"
@@ -13,7 +13,7 @@
 
 #include "cores/norm/rows-inl.h"
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
+#include "kernels/tools/lanes-inl.h"
 
 #ifndef REBASED_CORES_NORM_GRAD
 #define REBASED_CORES_NORM_GRAD

@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
+#include "kernels/tools/lanes-inl.h"
 
 #if defined(REBASED_CORES_NORM_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef REBASED_CORES_NORM_ROWS_INL_H_

@@ -12,7 +12,7 @@
 #include "hwy/foreach_target.h"  // before the others
 
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
+#include "kernels/tools/lanes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rebased::kernels::cpu::HWY_NAMESPACE {

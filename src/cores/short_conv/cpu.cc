@@ -6,14 +6,14 @@
 #include <utility>
 
 #include "base/threads.h"
-#include "kernels/cpu/parts.h"
+#include "kernels/tools/parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/short_conv/cpu.cc"
 #include "hwy/foreach_target.h"  // before the others
 
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
+#include "kernels/tools/lanes-inl.h"
 
 #ifndef REBASED_CORES_SHORT_CONV
 #define REBASED_CORES_SHORT_CONV

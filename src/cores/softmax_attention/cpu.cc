@@ -8,7 +8,7 @@
 
 #include "base/threads.h"
 #include "cores/softmax_attention/rows.h"
-#include "kernels/cpu/scratch.h"
+#include "kernels/tools/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/softmax_attention/cpu.cc"
@@ -18,9 +18,9 @@
 #include "cores/softmax_attention/mask-inl.h"
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
-#include "kernels/cpu/tile-inl.h"
-#include "kernels/cpu/transpose-inl.h"
+#include "kernels/tools/lanes-inl.h"
+#include "kernels/tools/tile-inl.h"
+#include "kernels/tools/transpose-inl.h"
 
 #ifndef REBASED_CORES_SOFTMAX_ATTENTION
 #define REBASED_CORES_SOFTMAX_ATTENTION

@@ -4,7 +4,7 @@
 #include "base/threads.h"
 #include "cores/softmax_attention/kernel.h"
 #include "cores/softmax_attention/rows.h"
-#include "kernels/cpu/scratch.h"
+#include "kernels/tools/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/softmax_attention/cpu_grad.cc"
@@ -13,9 +13,9 @@
 #include "cores/softmax_attention/dropout-inl.h"
 #include "cores/softmax_attention/mask-inl.h"
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
-#include "kernels/cpu/tile-inl.h"
-#include "kernels/cpu/transpose-inl.h"
+#include "kernels/tools/lanes-inl.h"
+#include "kernels/tools/tile-inl.h"
+#include "kernels/tools/transpose-inl.h"
 
 #ifndef REBASED_CORES_SOFTMAX_ATTENTION_GRAD
 #define REBASED_CORES_SOFTMAX_ATTENTION_GRAD

@@ -4,7 +4,7 @@
 
 #include "cores/softmax_attention/rows.h"
 #include "hwy/highway.h"
-#include "kernels/cpu/dropout-inl.h"
+#include "kernels/tools/dropout-inl.h"
 
 #if defined(REBASED_CORES_SOFTMAX_DROPOUT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef REBASED_CORES_SOFTMAX_DROPOUT_INL_H_

@@ -10,7 +10,7 @@
 #include "hwy/foreach_target.h"  // before the others
 
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
+#include "kernels/tools/lanes-inl.h"
 
 #ifndef REBASED_CORES_SWIGLU_ARGS
 #define REBASED_CORES_SWIGLU_ARGS

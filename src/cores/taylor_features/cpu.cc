@@ -11,8 +11,8 @@
 #include "hwy/foreach_target.h"  // before the others
 
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
-#include "kernels/cpu/monomials-inl.h"
+#include "kernels/tools/lanes-inl.h"
+#include "kernels/tools/monomials-inl.h"
 
 #ifndef REBASED_CORES_TAYLOR_FEATURES_ARGS
 #define REBASED_CORES_TAYLOR_FEATURES_ARGS

@@ -1,11 +1,11 @@
 // Gradient of one (batch, head) by tiles: parallel and chunked form; compiled once for each instruction set.
 // core.md section 6: dA = u (g.v - g.o), W = dA dA/ds, dq = W k, dk = W^T q, dv = A^T (u g); through a state,
 // dphi(q) = S (u g) + dz Z on the way forward and dphi(k) = dS v + dZ, dv = dS^T phi(k) on the way back.
-#if defined(REBASED_KERNELS_CPU_ATTENTION_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef REBASED_KERNELS_CPU_ATTENTION_BACKWARD_INL_H_
-#undef REBASED_KERNELS_CPU_ATTENTION_BACKWARD_INL_H_
+#if defined(REBASED_KERNELS_ATTENTION_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_ATTENTION_BACKWARD_INL_H_
+#undef REBASED_KERNELS_ATTENTION_BACKWARD_INL_H_
 #else
-#define REBASED_KERNELS_CPU_ATTENTION_BACKWARD_INL_H_
+#define REBASED_KERNELS_ATTENTION_BACKWARD_INL_H_
 #endif
 
 #include "kernels/causal/forward-inl.h"

@@ -1,9 +1,9 @@
 // Monomials of packed keys and queries, features x time, and the way back; compiled once for each instruction set.
-#if defined(REBASED_KERNELS_CPU_ATTENTION_FEATURES_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef REBASED_KERNELS_CPU_ATTENTION_FEATURES_INL_H_
-#undef REBASED_KERNELS_CPU_ATTENTION_FEATURES_INL_H_
+#if defined(REBASED_KERNELS_ATTENTION_FEATURES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_ATTENTION_FEATURES_INL_H_
+#undef REBASED_KERNELS_ATTENTION_FEATURES_INL_H_
 #else
-#define REBASED_KERNELS_CPU_ATTENTION_FEATURES_INL_H_
+#define REBASED_KERNELS_ATTENTION_FEATURES_INL_H_
 #endif
 
 #include <numbers>

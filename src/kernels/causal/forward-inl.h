@@ -1,9 +1,9 @@
 // Forward pass of one (batch, head) by tiles: parallel and chunked form; compiled once for each instruction set.
-#if defined(REBASED_KERNELS_CPU_ATTENTION_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef REBASED_KERNELS_CPU_ATTENTION_FORWARD_INL_H_
-#undef REBASED_KERNELS_CPU_ATTENTION_FORWARD_INL_H_
+#if defined(REBASED_KERNELS_ATTENTION_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_ATTENTION_FORWARD_INL_H_
+#undef REBASED_KERNELS_ATTENTION_FORWARD_INL_H_
 #else
-#define REBASED_KERNELS_CPU_ATTENTION_FORWARD_INL_H_
+#define REBASED_KERNELS_ATTENTION_FORWARD_INL_H_
 #endif
 
 #include <algorithm>

@@ -1,10 +1,10 @@
 // Pairs of queries and keys with few values: weights stay in registers from the score to the sums. Forward a vector
 // holds queries and outputs lie over time; in the gradient it holds keys; compiled once for each instruction set.
-#if defined(REBASED_KERNELS_CPU_ATTENTION_NARROW_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef REBASED_KERNELS_CPU_ATTENTION_NARROW_INL_H_
-#undef REBASED_KERNELS_CPU_ATTENTION_NARROW_INL_H_
+#if defined(REBASED_KERNELS_ATTENTION_NARROW_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_ATTENTION_NARROW_INL_H_
+#undef REBASED_KERNELS_ATTENTION_NARROW_INL_H_
 #else
-#define REBASED_KERNELS_CPU_ATTENTION_NARROW_INL_H_
+#define REBASED_KERNELS_ATTENTION_NARROW_INL_H_
 #endif
 
 #include <algorithm>

@@ -1,9 +1,9 @@
 // Small matrix products and layout changes on packed, padded buffers; compiled once for each instruction set.
-#if defined(REBASED_KERNELS_CPU_ATTENTION_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef REBASED_KERNELS_CPU_ATTENTION_PRODUCT_INL_H_
-#undef REBASED_KERNELS_CPU_ATTENTION_PRODUCT_INL_H_
+#if defined(REBASED_KERNELS_ATTENTION_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef REBASED_KERNELS_ATTENTION_PRODUCT_INL_H_
+#undef REBASED_KERNELS_ATTENTION_PRODUCT_INL_H_
 #else
-#define REBASED_KERNELS_CPU_ATTENTION_PRODUCT_INL_H_
+#define REBASED_KERNELS_ATTENTION_PRODUCT_INL_H_
 #endif
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/causal/problem.h"
-#include "kernels/cpu/transpose-inl.h"
+#include "kernels/tools/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rebased::kernels::cpu::attention {
