@@ -10,12 +10,12 @@
 #include "cores/dropout/kernel.h"
 #include "cores/short_conv/kernel.h"
 #include "cores/softmax_attention/kernel.h"
-#include "kernels/adamw.h"
 #include "kernels/bf16_product.h"
 #include "kernels/blas_product.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dense.h"
 #include "kernels/thin_linear.h"
+#include "updates/adamw/kernel.h"
 
 namespace rebased::kernels {
 namespace {

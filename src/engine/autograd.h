@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 
+#include "engine/update.h"
 #include "engine/value.h"
 
 namespace rebased {
@@ -11,13 +12,6 @@ namespace rebased {
 // activations and gradients (Micikevicius et al., arXiv:1710.03740, with the range of float32 in place of loss
 // scaling). Weights, gradients of weights and everything between the products stay in the engine's type.
 enum class Precision : uint8_t { kF32, kBF16 };
-
-// One step of AdamW with gradients times grad_scale: kernels/adamw.h.
-struct AdamWStep {
-  int64_t step = 1;  // 1 for the first update
-  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
-  double grad_scale = 1;
-};
 
 // What training asks of an engine beyond the vocabulary. An engine that has it records what its values are computed
 // from, as far as that leads back to tracked values.
@@ -35,8 +29,8 @@ class Autograd {
   virtual bool set_recording(bool on) = 0;  // what it was; on at first
 
   virtual double sum_of_squares(const Value& x) = 0;
-  // Updates param, m and v, which have one shape, in place.
-  virtual void adamw(const Value& param, const Value& grad, const Value& m, const Value& v, const AdamWStep& step) = 0;
+  // Carries out an update on its arrays, which have one shape, in place.
+  virtual void update(const Update& update, std::span<const Value> arrays) = 0;
 };
 
 // Nothing is recorded while it lives. Without autograd (null) it does nothing.

@@ -1,6 +1,9 @@
 #include "train/optimizer.h"
 
+#include <array>
 #include <cmath>
+
+#include "updates/adamw/adamw.h"
 
 namespace rebased {
 
@@ -31,14 +34,14 @@ void AdamW::step(double lr, double grad_scale) {
   for (Slot& slot : slots_) {
     const Value grad = gradient(slot);
     if (!grad) continue;
-    autograd_.adamw(slot.param->value, grad, slot.m, slot.v,
-                    {.step = steps_,
-                     .lr = lr * slot.param->spec.lr_scale,
-                     .beta1 = recipe_.beta1,
-                     .beta2 = recipe_.beta2,
-                     .eps = recipe_.eps,
-                     .weight_decay = slot.decays ? recipe_.weight_decay : 0,
-                     .grad_scale = grad_scale});
+    const AdamWUpdate update({.step = steps_,
+                              .lr = lr * slot.param->spec.lr_scale,
+                              .beta1 = recipe_.beta1,
+                              .beta2 = recipe_.beta2,
+                              .eps = recipe_.eps,
+                              .weight_decay = slot.decays ? recipe_.weight_decay : 0,
+                              .grad_scale = grad_scale});
+    autograd_.update(update, std::array{slot.param->value, grad, slot.m, slot.v});
   }
 }
 

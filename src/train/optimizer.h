@@ -11,7 +11,7 @@
 
 namespace rebased {
 
-// AdamW over the trainable parameters of a store on an engine with autograd (arXiv:1711.05101; kernels/adamw.h).
+// AdamW over the trainable parameters of a store on an engine with autograd (arXiv:1711.05101; updates/adamw/kernel.h).
 // Parameters without a gradient are left alone, decay included, as torch.optim.AdamW does.
 class AdamW {
  public:

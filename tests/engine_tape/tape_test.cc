@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "base/error.h"
 #include "base/threads.h"
 #include "cores/short_conv/short_conv.h"
@@ -9,6 +11,7 @@
 #include "engine/vocabulary.h"
 #include "kernels/packed_linear.h"
 #include "nn/language_model.h"
+#include "updates/adamw/adamw.h"
 
 namespace rebased {
 namespace {
@@ -156,7 +159,7 @@ TYPED_TEST(Recording, StepsOfAdamWAreInPlace) {
   TypeParam engine;
   const Value param = array(engine, Shape({1}), {1}), grad = array(engine, Shape({1}), {0.5}),
               m = array(engine, Shape({1}), {0}), v = array(engine, Shape({1}), {0});
-  engine.adamw(param, grad, m, v, {.lr = 0.1, .weight_decay = 0.5, .grad_scale = 2});
+  engine.update(AdamWUpdate({.lr = 0.1, .weight_decay = 0.5, .grad_scale = 2}), std::array{param, grad, m, v});
   EXPECT_NEAR(numbers(param)[0], 1 - 0.1 * 0.5 - 0.1, 1e-6);  // the first step is lr along the sign
   EXPECT_NEAR(numbers(m)[0], 0.1, 1e-7);
   EXPECT_NEAR(numbers(v)[0], 0.001, 1e-9);

@@ -7,8 +7,8 @@
 #include "cores/linear_attention/linear_attention.h"
 #include "golden/handlers.h"
 #include "golden/public_names.h"
-#include "kernels/adamw.h"
 #include "nn/language_model.h"
+#include "updates/adamw/kernel.h"
 
 namespace rebased::testing {
 namespace {

@@ -1,4 +1,4 @@
-#include "kernels/adamw.h"
+#include "updates/adamw/kernel.h"
 
 #include <gtest/gtest.h>
 

@@ -2,16 +2,14 @@
 
 #include <type_traits>
 
-#include "kernels/adamw.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dense.h"
 #include "kernels/dense_grad.h"
 
-// Kernels by the type of their arrays: float runs those of kernels/cpu, double the plain loops of kernels/reference,
+// Kernels by the type of their arrays: float runs those of kernels::cpu, double the plain loops of kernels/reference,
 // which use no scratch.
 namespace rebased::kernels::by_type {
 
-using cpu::adamw, reference::adamw;
 using cpu::add, reference::add;
 using cpu::add_to_rows, reference::add_to_rows;
 using cpu::cross_entropy, reference::cross_entropy;

@@ -60,20 +60,10 @@ double RecordingEngine<Real>::sum_of_squares(const Value& x) {
 }
 
 template <class Real>
-void RecordingEngine<Real>::adamw(const Value& param, const Value& grad, const Value& m, const Value& v,
-                                  const AdamWStep& step) {
-  kernels::by_type::adamw(kernels::AdamWArgs<Real>{.n = param.shape().numel(),
-                                                   .param = mutable_reals<Real>(param),
-                                                   .grad = reals<Real>(grad),
-                                                   .m = mutable_reals<Real>(m),
-                                                   .v = mutable_reals<Real>(v),
-                                                   .step = step.step,
-                                                   .lr = step.lr,
-                                                   .beta1 = step.beta1,
-                                                   .beta2 = step.beta2,
-                                                   .eps = step.eps,
-                                                   .weight_decay = step.weight_decay,
-                                                   .grad_scale = step.grad_scale});
+void RecordingEngine<Real>::update(const Update& update, std::span<const Value> arrays) {
+  std::vector<Real*> pointers;
+  for (const Value& array : arrays) pointers.push_back(mutable_reals<Real>(array));
+  update.run(arrays.front().shape().numel(), pointers);
 }
 
 template <class Real>

@@ -22,7 +22,7 @@ class RecordingEngine : public HostEngine<Real>, public Autograd {
   void clear_gradient(const Value& leaf) override;
   bool set_recording(bool on) override;
   double sum_of_squares(const Value& x) override;
-  void adamw(const Value& param, const Value& grad, const Value& m, const Value& v, const AdamWStep& step) override;
+  void update(const Update& update, std::span<const Value> arrays) override;
 
   std::vector<Value> run(const CoreUse& use, std::span<const Value> operands, std::span<Value* const> states) override;
   Value embedding(const Value& ids, const Value& table) override;

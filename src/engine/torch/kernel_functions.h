@@ -8,7 +8,7 @@
 
 namespace rebased::kernel_functions {
 
-// kernels/cpu as autograd functions: float32 on the CPU. Each saves its inputs and what its closed-form backward needs
+// Kernels as autograd functions: float32 on the CPU. Each saves its inputs and what its closed-form backward needs
 // (outputs o and normalisers z or lse), recomputes the rest, and refuses to be differentiated twice.
 
 // x [N, I], w [O, I], bias [O] or undefined; for the sizes that prefers_linear names.

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 
-// What the autograd functions over kernels/cpu share.
+// What the autograd functions over kernels share.
 namespace rebased::kernel_functions {
 
 using torch::Tensor;

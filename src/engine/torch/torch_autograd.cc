@@ -1,6 +1,5 @@
-#include <cmath>
-
 #include "engine/torch/torch_engine.h"
+#include "updates/composites.h"
 
 namespace rebased {
 
@@ -35,17 +34,11 @@ double TorchEngine::sum_of_squares(const Value& x) {
   return tensor_of(x).detach().to(torch::kFloat64).square().sum().item<double>();
 }
 
-void TorchEngine::adamw(const Value& param_value, const Value& grad, const Value& m_value, const Value& v_value,
-                        const AdamWStep& step) {
-  torch::NoGradGuard no_grad;
-  const Tensor param = tensor_of(param_value), m = tensor_of(m_value), v = tensor_of(v_value);
-  const Tensor g = tensor_of(grad) * step.grad_scale;
-  const auto count = static_cast<double>(step.step);
-  const double m_scale = 1 - std::pow(step.beta1, count), v_scale = 1 - std::pow(step.beta2, count);
-  param.mul_(1 - step.lr * step.weight_decay);
-  m.mul_(step.beta1).add_(g, 1 - step.beta1);
-  v.mul_(step.beta2).addcmul_(g, g, 1 - step.beta2);
-  param.addcdiv_(m, (v / v_scale).sqrt_().add_(step.eps), -step.lr / m_scale);
+void TorchEngine::update(const Update& update, std::span<const Value> arrays) {
+  const torch::NoGradGuard no_grad;
+  std::vector<Tensor> tensors;
+  for (const Value& array : arrays) tensors.push_back(tensor_of(array));
+  composite_of(update)(update, tensors);
 }
 
 }  // namespace rebased

@@ -31,7 +31,7 @@ class TorchEngine : public Engine, public Autograd {
   void clear_gradient(const Value& leaf) override;
   bool set_recording(bool on) override;
   double sum_of_squares(const Value& x) override;
-  void adamw(const Value& param, const Value& grad, const Value& m, const Value& v, const AdamWStep& step) override;
+  void update(const Update& update, std::span<const Value> arrays) override;
 
   Value from_host(const void* data, DType dtype, const Shape& shape, DType as) override;
   Value borrow(const float* data, const Shape& shape, std::shared_ptr<const void> owner) override;

@@ -1,4 +1,4 @@
-#include "kernels/adamw.h"
+#include "updates/adamw/kernel.h"
 
 #include <cmath>
 #include <functional>
@@ -6,7 +6,7 @@
 #include "base/threads.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/elements/adamw.cc"
+#define HWY_TARGET_INCLUDE "updates/adamw/cpu.cc"
 #include "hwy/foreach_target.h"  // before the others
 
 #include "hwy/highway.h"
