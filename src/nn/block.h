@@ -14,8 +14,8 @@ struct Stream {
   Value residual;  // the same, or empty
 };
 
-// Sequence mixer and state mixer around a residual stream, in the order of zoology's TransformerBlock (core.md section
-// 4):
+// Sequence mixer and state mixer around a residual stream, in the order of zoology's TransformerBlock
+// (arXiv:2312.04927):
 //   pre-norm:  r += drop1(h); h = mixer(norm1 r); r += drop2(h); h = state_mixer(norm2 r); the sum is left to the next
 //   block post-norm: h = norm1(drop1(mixer h) + h); h = norm2(drop2(state_mixer h) + h)
 // With an identity state mixer a pre-norm block so adds norm2(r) to the stream: that is what the published models do.

@@ -8,8 +8,8 @@
 
 namespace rebased {
 
-// Maps of queries and keys for linear attention; core.md section 3 has the table and the sources. cosformer is left
-// out: it depends on the sequence length and so has no streaming form.
+// Maps of queries and keys for linear attention; docs/mixers/linear_attention.md has the table and the sources.
+// cosformer is left out: it depends on the sequence length and so has no streaming form.
 struct FeatureMapOptions {
   std::string name = "elu";
   double temperature = 1;

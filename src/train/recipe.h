@@ -82,8 +82,9 @@ struct ScheduleRecipe {
   template <class V>
   void visit(V& v) {
     v("kind", kind,
-      "cosine_epoch: a cosine over the epochs, constant inside each (mqar.md section 3); cosine and linear: over the "
-      "steps; constant",
+      "cosine_epoch: a cosine over the epochs, constant inside each, as zoology trains; cosine and linear: over the "
+      "steps; "
+      "constant",
       one_of({"cosine_epoch", "cosine", "linear", "constant"}));
     v("warmup_steps", warmup_steps, "steps of linear rise from 0", between(0, kMostSteps));
     v("final_ratio", final_ratio, "where the schedule ends, over the peak", between(0, 1));

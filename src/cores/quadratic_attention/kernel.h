@@ -34,7 +34,7 @@ constexpr bool few_queries_cost_less(int64_t T, int64_t N, int64_t Dk, int64_t D
 //   A[t,s] = a + b x + c x^2, x = scale <q_t, k_s>, s <= t
 //   z[t] = sum_s A[t,s] (+ the initial state's part);  o[t] = sum_s A[t,s] v_s / (z[t] + eps), or the bare sum when
 //   normalize is false.
-// All arrays dense row-major. Source: core.md section 6 of the design notes; arXiv:2402.10644 section 4.
+// All arrays dense row-major. Source: arXiv:2402.10644 section 4.
 // With `queries`, only those tokens ask: q, o and z, and the gradients of q and o, then have N rows in place of T. They
 // take the parallel form, and no state.
 template <class Real>
@@ -60,8 +60,9 @@ struct QuadraticAttentionArgs {
   Real* scratch = nullptr;  // quadratic_attention_scratch(args) elements
 };
 
-// Gradient of the above by the closed form of core.md section 6 (dz carries the normaliser). `forward` is the forward
-// call's arguments with o and z filled. Every output is overwritten.
+// Gradient of the above by the quotient rule: with u = 1 / (z + eps), dA[t,s] = u <d_o_t, v_s - o_t>, so that the
+// normaliser's part comes by o. `forward` is the forward call's arguments with o and z filled. Every output is
+// overwritten.
 template <class Real>
 struct QuadraticAttentionGradArgs {
   QuadraticAttentionArgs<Real> forward;

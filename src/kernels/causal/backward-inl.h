@@ -1,5 +1,6 @@
 // Gradient of one (batch, head) by tiles: parallel and chunked form; compiled once for each instruction set.
-// core.md section 6: dA = u (g.v - g.o), W = dA dA/ds, dq = W k, dk = W^T q, dv = A^T (u g); through a state,
+// With u = 1 / (z + eps), by the quotient rule: dA = u (g.v - g.o), W = dA dA/ds, dq = W k, dk = W^T q, dv = A^T (u g);
+// through a state,
 // dphi(q) = S (u g) + dz Z on the way forward and dphi(k) = dS v + dZ, dv = dS^T phi(k) on the way back.
 #if defined(REBASED_KERNELS_ATTENTION_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef REBASED_KERNELS_ATTENTION_BACKWARD_INL_H_

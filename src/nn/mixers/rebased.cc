@@ -35,7 +35,7 @@ RebasedMixer::Affine RebasedMixer::declare_affine(const Scope& scope, int64_t ch
 }
 
 // Without `normalize` the affine map acts on the raw projections. The published code crashes for four of the eight
-// switch combinations; here each means what its switches say, with LayerNorm's variance (core.md section 2).
+// switch combinations; here each means what its switches say, with LayerNorm's variance (docs/mixers/rebased.md).
 Value RebasedMixer::shape_scores(const Value& x, const Affine& affine) const {
   Value y = options_.norm == "joint" ? x : heads_.split(x);
   const Value gamma = value_or_empty(affine.gamma);
