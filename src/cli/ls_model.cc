@@ -5,10 +5,10 @@
 #include "cli/ls.h"
 #include "config/document.h"
 #include "engine/cpu/cpu_value.h"
-#include "engine/packed_tensors.h"
 #include "io/standard_streams.h"
 #include "record/table.h"
 #include "runtime/loaded_model.h"
+#include "store/packed_tensors.h"
 
 namespace rebased {
 namespace {

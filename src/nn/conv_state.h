@@ -1,8 +1,8 @@
 #pragma once
 
 #include "engine/engine.h"
-#include "engine/state.h"
 #include "nn/layers.h"
+#include "store/state.h"
 
 namespace rebased {
 

@@ -4,8 +4,8 @@
 #include <string>
 
 #include "cores/norm/norm.h"
-#include "engine/parameters.h"
 #include "engine/vocabulary.h"
+#include "store/parameters.h"
 
 namespace rebased {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "engine/engine.h"
-#include "engine/state.h"
+#include "store/state.h"
 
 namespace rebased {
 

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "config/options.h"
-#include "engine/parameters.h"
-#include "engine/state.h"
 #include "nn/context.h"
+#include "store/parameters.h"
+#include "store/state.h"
 
 namespace rebased {
 

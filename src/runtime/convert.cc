@@ -5,10 +5,10 @@
 
 #include "base/error.h"
 #include "engine/cpu/cpu_value.h"
-#include "engine/packed_tensors.h"
 #include "io/file.h"
 #include "io/model_folder.h"
 #include "runtime/loaded_model.h"
+#include "store/packed_tensors.h"
 
 namespace rebased {
 namespace {

@@ -5,9 +5,9 @@
 #include "base/error.h"
 #include "config/document.h"
 #include "engine/cpu/cpu_value.h"
-#include "engine/packed_tensors.h"
 #include "io/file.h"
 #include "io/model_folder.h"
+#include "store/packed_tensors.h"
 
 namespace rebased {
 namespace {

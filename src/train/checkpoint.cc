@@ -8,9 +8,9 @@
 #include "base/finite.h"
 #include "config/document.h"
 #include "engine/engine.h"
-#include "engine/packed_tensors.h"
 #include "io/file.h"
 #include "io/model_folder.h"
+#include "store/packed_tensors.h"
 #include "text/byte_tokenizer.h"
 
 namespace rebased {

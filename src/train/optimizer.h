@@ -6,7 +6,7 @@
 
 #include "engine/autograd.h"
 #include "engine/engine.h"
-#include "engine/parameters.h"
+#include "store/parameters.h"
 #include "train/recipe.h"
 
 namespace rebased {

@@ -3,8 +3,8 @@
 #include <string>
 #include <string_view>
 
-#include "engine/parameters.h"
 #include "golden/golden_file.h"
+#include "store/parameters.h"
 
 namespace rebased::testing {
 

@@ -13,13 +13,13 @@
 
 #include "base/error.h"
 #include "engine/cpu/cpu_value.h"
-#include "engine/packed_tensors.h"
 #include "io/file.h"
 #include "io/model_folder.h"
 #include "io/temporary_folder.h"
 #include "runtime/loaded_model.h"
 #include "runtime/session.h"
 #include "runtime/tiny_model.h"
+#include "store/packed_tensors.h"
 
 namespace rebased {
 namespace {

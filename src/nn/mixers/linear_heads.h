@@ -3,9 +3,9 @@
 #include "cores/linear_attention/linear_attention.h"
 #include "cores/quadratic_attention/quadratic_attention.h"
 #include "engine/engine.h"
-#include "engine/state.h"
 #include "nn/context.h"
 #include "nn/layers.h"
+#include "store/state.h"
 
 namespace rebased {
 

@@ -1,4 +1,4 @@
-#include "engine/packed_tensors.h"
+#include "store/packed_tensors.h"
 
 #include <array>
 

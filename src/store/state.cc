@@ -1,4 +1,4 @@
-#include "engine/state.h"
+#include "store/state.h"
 
 #include <numeric>
 

@@ -1,4 +1,4 @@
-#include "engine/parameters.h"
+#include "store/parameters.h"
 
 #include <cmath>
 #include <optional>
@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/finite.h"
 #include "engine/engine.h"
-#include "engine/packed_tensors.h"
 #include "io/file.h"
+#include "store/packed_tensors.h"
 
 namespace rebased {
 namespace init {
