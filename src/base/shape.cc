@@ -35,12 +35,24 @@ bool Shape::operator==(const Shape& other) const { return std::equal(begin(), en
 
 namespace {
 
+// Every operation of a pass looks at some twenty words of a letter or two: loops without calls.
+
 // Takes the next blank-separated word off `pattern`; empty at the end.
 std::string_view next_word(std::string_view& pattern) {
-  pattern.remove_prefix(std::min(pattern.find_first_not_of(' '), pattern.size()));
-  std::string_view word = pattern.substr(0, pattern.find(' '));
-  pattern.remove_prefix(word.size());
-  return word;
+  const char *at = pattern.data(), *const end = at + pattern.size();
+  while (at != end && *at == ' ') ++at;
+  const char* const begin = at;
+  while (at != end && *at != ' ') ++at;
+  pattern = {at, static_cast<size_t>(end - at)};
+  return {begin, static_cast<size_t>(at - begin)};
+}
+
+bool same(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i] != b[i]) return false;
+  }
+  return true;
 }
 
 constexpr std::string_view kLeading = "...";
@@ -53,6 +65,7 @@ int count_words(std::string_view pattern) {
 
 // A word that is digits alone: "2C" is a name.
 std::optional<int64_t> number(std::string_view word) {
+  if (word[0] < '0' || word[0] > '9') return {};
   int64_t value = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
   if (error != std::errc() || end != word.data() + word.size()) return {};
@@ -63,7 +76,7 @@ std::optional<int64_t> number(std::string_view word) {
 
 const Dims::Entry* Dims::find(std::string_view symbol) const {
   for (int i = 0; i < count_; ++i) {
-    if (entries_[i].symbol == symbol) return &entries_[i];
+    if (same(entries_[i].symbol, symbol)) return &entries_[i];
   }
   return nullptr;
 }
@@ -105,7 +118,7 @@ Dims& Dims::check(const char* name, const Shape& shape, const char* pattern) {
 }
 
 int64_t Dims::operator[](std::string_view symbol) const {
-  if (symbol == kLeading && leading_) return leading_->numel();
+  if (same(symbol, kLeading) && leading_) return leading_->numel();
   const Entry* entry = find(symbol);
   if (entry == nullptr) throw ShapeError("[{}] dimension {} was never bound", op_, symbol);
   return entry->extent;
