@@ -9,9 +9,9 @@
 
 #include "base/dtype.h"
 #include "kernels/bf16_product.h"
-#include "kernels/packed/packed_bytes.h"
 #include "kernels/dense.h"
 #include "kernels/kernel_buffers.h"
+#include "kernels/packed/packed_bytes.h"
 
 namespace rebased::kernels {
 namespace {
