@@ -34,8 +34,9 @@ void expect_near(const CoreOutputs& got, const CoreOutputs& want, const CoreCase
     ASSERT_EQ(g.size(), w.size()) << c.str() << ", " << want.arrays[a].name;
     const double bound = c.tolerance * (want.arrays[a].gradient ? 10 : 1) * std::max(largest(w), 0.1);
     for (size_t i = 0; i < w.size(); ++i) {
-      ASSERT_TRUE(std::abs(g[i] - w[i]) <= bound) << c.str() << ", " << want.arrays[a].name << "[" << i << "]: " << g[i]
-                                                  << " instead of " << w[i] << ", at most " << bound << " apart";
+      ASSERT_TRUE(std::abs(g[i] - w[i]) <= bound)
+          << c.str() << ", " << want.arrays[a].name << "[" << i << "]: the kernel has " << g[i] << ", the reference "
+          << w[i] << ", at most " << bound << " apart";
     }
   }
 }
