@@ -66,6 +66,24 @@ function(rebased_library name)
   rebased_export(rebased_${name} ${name} DEPENDS ${arg_DEPENDS})
 endfunction()
 
+# rebased_composites(NAME FUNCTION "RESULT SUFFIX(ARGUMENTS)" DEPENDS targets...): library rebased_NAME from the torch.cc of
+# the folders beside the caller, each of which defines FOLDERSUFFIX, and from composites.cc.in, which lists them all.
+function(rebased_composites name)
+  cmake_parse_arguments(arg "" "FUNCTION" "DEPENDS" ${ARGN})
+  string(REGEX MATCH "^(.*) (_[a-z]+)(\\(.*\\))$" whole "${arg_FUNCTION}")
+  set(result "${CMAKE_MATCH_1}")
+  set(suffix "${CMAKE_MATCH_2}")
+  set(arguments "${CMAKE_MATCH_3}")
+  file(GLOB files RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS */torch.cc)
+  foreach(file ${files})
+    get_filename_component(folder ${file} DIRECTORY)
+    string(APPEND composite_declarations "${result} ${folder}${suffix}${arguments};\n")
+    string(APPEND composite_lines "    {\"${folder}\", ${folder}${suffix}},\n")
+  endforeach()
+  configure_file(composites.cc.in composites.cc @ONLY)
+  rebased_library(${name} SOURCES */torch.cc ${CMAKE_CURRENT_BINARY_DIR}/composites.cc DEPENDS ${arg_DEPENDS} rebased_torch)
+endfunction()
+
 # rebased_test(NAME [PROCESSES n] DEPENDS targets...): GoogleTest executable NAME_tests from the *.cc files beside the
 # caller. Each test is a process of its own, or n share them all: libtorch takes half a second to load.
 function(rebased_test name)
