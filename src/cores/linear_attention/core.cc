@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "cores/linear_attention/binding.h"
 #include "cores/linear_attention/kernel.h"
 #include "cores/linear_attention/linear_attention.h"
 
@@ -9,40 +10,14 @@ using namespace kernels;
 
 template <class Real>
 LinearAttentionArgs<Real> args(const CoreCall<Real>& call, const LinearOptions& options) {
-  return {.B = call["B"],
-          .T = call["T"],
-          .H = call["H"],
-          .F = call["F"],
-          .Dv = call["Dv"],
-          .q = call.in(0),
-          .k = call.in(1),
-          .v = call.in(2),
-          .scale = options.scale,
-          .eps = options.eps,
-          .normalize = options.normalize,
-          .o = call.results[0],
-          .z = call.kept[0],
-          .s0 = call.before[0],
-          .z0 = call.before[1],
-          .sT = call.after[0],
-          .zT = call.after[1],
-          .form = options.form,
-          .chunk = options.chunk,
-          .scratch = call.scratch};
+  auto args = sums_args<LinearAttentionArgs<Real>>(call, options);
+  args.F = call["F"];
+  return args;
 }
 
 template <class Real>
 LinearAttentionGradArgs<Real> args(const CoreGradCall<Real>& call, const LinearOptions& options) {
-  return {.forward = args(call.forward, options),
-          .d_o = call.d_results[0],
-          .d_sT = call.d_after[0],
-          .d_zT = call.d_after[1],
-          .dq = call.d_operands[0],
-          .dk = call.d_operands[1],
-          .dv = call.d_operands[2],
-          .d_s0 = call.d_before[0],
-          .d_z0 = call.d_before[1],
-          .scratch = call.scratch};
+  return sums_grad_args<LinearAttentionGradArgs<Real>>(call, args(call.forward, options));
 }
 
 }  // namespace

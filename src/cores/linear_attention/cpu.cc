@@ -7,24 +7,13 @@ namespace {
 
 // The features take the place of keys: similarity 0 + x + 0 x^2, one state row a feature.
 attention::Problem problem_of(const LinearAttentionArgs<float>& args) {
-  attention::Problem x;
-  x.B = args.B, x.T = args.T, x.H = args.H, x.Dk = args.F, x.Dv = args.Dv, x.F = args.F, x.N = args.T;
-  x.q = args.q, x.k = args.k, x.v = args.v;
-  x.scale = static_cast<float>(args.scale), x.eps = static_cast<float>(args.eps);
-  x.normalize = args.normalize;
-  x.o = args.o, x.z = args.z;
-  x.s0 = args.s0, x.z0 = args.z0, x.sT = args.sT, x.zT = args.zT;
-  x.form = args.form, x.chunk = args.chunk, x.scratch = args.scratch;
+  attention::Problem x = attention::problem_of_sums(args);
+  x.Dk = x.F = args.F, x.N = args.T;
   return x;
 }
 
 attention::Problem problem_of(const LinearAttentionGradArgs<float>& args) {
-  attention::Problem x = problem_of(args.forward);
-  x.sT = x.zT = nullptr;
-  x.d_o = args.d_o, x.d_sT = args.d_sT, x.d_zT = args.d_zT;
-  x.dq = args.dq, x.dk = args.dk, x.dv = args.dv, x.d_s0 = args.d_s0, x.d_z0 = args.d_z0;
-  x.scratch = args.scratch;
-  return x;
+  return attention::with_gradients(problem_of(args.forward), args);
 }
 
 }  // namespace

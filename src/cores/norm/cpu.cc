@@ -3,8 +3,8 @@
 #include <functional>
 #include <limits>
 
-#include "base/threads.h"
 #include "cores/norm/kernel.h"
+#include "kernels/tools/parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/norm/cpu.cc"
@@ -75,23 +75,17 @@ namespace {
 HWY_EXPORT(layer_norm_rows);
 HWY_EXPORT(rms_norm_rows);
 
-using RowsFunction = void (*)(const NormArgs&, int64_t, int64_t);
-
-void over_rows(int64_t N, const NormArgs& args, RowsFunction rows) {
-  if (args.C <= 0) return;
-  auto body = [&args, rows](int64_t begin, int64_t end) { rows(args, begin, end); };
-  parallel_for(N, std::max<int64_t>(1, 16384 / args.C), std::ref(body));
-}
+constexpr int64_t kElements = 16384;  // worth a thread
 
 }  // namespace
 
 void layer_norm(int64_t N, int64_t C, const float* x, const float* gamma, const float* beta, double eps,
                 float* y) noexcept {
-  over_rows(N, {C, x, gamma, beta, eps, y}, HWY_DYNAMIC_DISPATCH(layer_norm_rows));
+  if (C > 0) over_rows<NormArgs>(N, C, kElements, {C, x, gamma, beta, eps, y}, HWY_DYNAMIC_DISPATCH(layer_norm_rows));
 }
 
 void rms_norm(int64_t N, int64_t C, const float* x, const float* weight, double eps, float* y) noexcept {
-  over_rows(N, {C, x, weight, nullptr, eps, y}, HWY_DYNAMIC_DISPATCH(rms_norm_rows));
+  if (C > 0) over_rows<NormArgs>(N, C, kElements, {C, x, weight, nullptr, eps, y}, HWY_DYNAMIC_DISPATCH(rms_norm_rows));
 }
 
 }  // namespace rebased::kernels::cpu

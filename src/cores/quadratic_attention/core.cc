@@ -1,5 +1,6 @@
 #include "base/error.h"
 #include "base/tokens.h"
+#include "cores/linear_attention/binding.h"
 #include "cores/packed_squares/packed_squares.h"
 #include "cores/quadratic_attention/quadratic_attention.h"
 #include "engine/engine.h"
@@ -11,44 +12,16 @@ using namespace kernels;
 
 template <class Real>
 QuadraticAttentionArgs<Real> args(const CoreCall<Real>& call, const QuadraticOptions& options) {
-  const bool some = !options.queries.empty();
-  return {.B = call["B"],
-          .T = call["T"],
-          .H = call["H"],
-          .Dk = call["Dk"],
-          .Dv = call["Dv"],
-          .N = some ? call["N"] : 0,
-          .queries = some ? options.queries.data() : nullptr,
-          .q = call.in(0),
-          .k = call.in(1),
-          .v = call.in(2),
-          .kernel = options.kernel,
-          .scale = options.scale,
-          .eps = options.eps,
-          .normalize = options.normalize,
-          .o = call.results[0],
-          .z = call.kept[0],
-          .s0 = call.before[0],
-          .z0 = call.before[1],
-          .sT = call.after[0],
-          .zT = call.after[1],
-          .form = options.form,
-          .chunk = options.chunk,
-          .scratch = call.scratch};
+  auto args = sums_args<QuadraticAttentionArgs<Real>>(call, options);
+  args.Dk = call["Dk"];
+  args.kernel = options.kernel;
+  if (!options.queries.empty()) args.N = call["N"], args.queries = options.queries.data();
+  return args;
 }
 
 template <class Real>
 QuadraticAttentionGradArgs<Real> args(const CoreGradCall<Real>& call, const QuadraticOptions& options) {
-  return {.forward = args(call.forward, options),
-          .d_o = call.d_results[0],
-          .d_sT = call.d_after[0],
-          .d_zT = call.d_after[1],
-          .dq = call.d_operands[0],
-          .dk = call.d_operands[1],
-          .dv = call.d_operands[2],
-          .d_s0 = call.d_before[0],
-          .d_z0 = call.d_before[1],
-          .scratch = call.scratch};
+  return sums_grad_args<QuadraticAttentionGradArgs<Real>>(call, args(call.forward, options));
 }
 
 // `asked`: the shape of a row's queries.

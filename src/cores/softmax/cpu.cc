@@ -1,10 +1,8 @@
 #include "cores/softmax/kernel.h"
 
-#include <algorithm>
-#include <functional>
 #include <limits>
 
-#include "base/threads.h"
+#include "kernels/tools/parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/softmax/cpu.cc"
@@ -86,20 +84,14 @@ HWY_EXPORT(softmax_grad_rows);
 constexpr int64_t kElements = 16384;  // worth a thread
 constexpr int64_t kGradElements = 8192;
 
-template <class Args>
-void over_rows(int64_t N, int64_t worth_a_thread, const Args& args, void (*rows)(const Args&, int64_t, int64_t)) {
-  auto body = [&args, rows](int64_t begin, int64_t end) { rows(args, begin, end); };
-  parallel_for(N, std::max<int64_t>(1, worth_a_thread / std::max<int64_t>(1, args.C)), std::ref(body));
-}
-
 }  // namespace
 
 void softmax(int64_t N, int64_t C, const float* x, float* y) noexcept {
-  if (C > 0) over_rows<SoftmaxArgs>(N, kElements, {C, x, y}, HWY_DYNAMIC_DISPATCH(softmax_rows));
+  if (C > 0) over_rows<SoftmaxArgs>(N, C, kElements, {C, x, y}, HWY_DYNAMIC_DISPATCH(softmax_rows));
 }
 
 void softmax_grad(int64_t N, int64_t C, const float* y, const float* dy, float* dx) noexcept {
-  over_rows<SoftmaxGradArgs>(N, kGradElements, {C, y, dy, dx}, HWY_DYNAMIC_DISPATCH(softmax_grad_rows));
+  over_rows<SoftmaxGradArgs>(N, C, kGradElements, {C, y, dy, dx}, HWY_DYNAMIC_DISPATCH(softmax_grad_rows));
 }
 
 }  // namespace rebased::kernels::cpu

@@ -1,9 +1,6 @@
 #include "cores/swiglu/kernel.h"
 
-#include <algorithm>
-#include <functional>
-
-#include "base/threads.h"
+#include "kernels/tools/parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/swiglu/cpu.cc"
@@ -71,20 +68,14 @@ HWY_EXPORT(swiglu_grad_rows);
 
 constexpr int64_t kGrain = 8192;  // elements worth a thread
 
-template <class Args>
-void over_rows(int64_t N, const Args& args, void (*rows)(const Args&, int64_t, int64_t)) {
-  auto body = [&args, rows](int64_t begin, int64_t end) { rows(args, begin, end); };
-  parallel_for(N, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, args.C)), std::ref(body));
-}
-
 }  // namespace
 
 void swiglu(int64_t N, int64_t C, const float* x, float* y) noexcept {
-  over_rows<SwigluArgs>(N, {C, x, nullptr, y}, HWY_DYNAMIC_DISPATCH(swiglu_rows));
+  over_rows<SwigluArgs>(N, C, kGrain, {C, x, nullptr, y}, HWY_DYNAMIC_DISPATCH(swiglu_rows));
 }
 
 void swiglu_grad(int64_t N, int64_t C, const float* x, const float* dy, float* dx) noexcept {
-  over_rows<SwigluArgs>(N, {C, x, dy, dx}, HWY_DYNAMIC_DISPATCH(swiglu_grad_rows));
+  over_rows<SwigluArgs>(N, C, kGrain, {C, x, dy, dx}, HWY_DYNAMIC_DISPATCH(swiglu_grad_rows));
 }
 
 }  // namespace rebased::kernels::cpu

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
-#include "base/threads.h"
+#include "kernels/tools/parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cores/taylor_features/cpu.cc"
@@ -94,20 +93,14 @@ HWY_EXPORT(taylor_grad_rows);
 
 constexpr int64_t kElements = 16384;  // worth a thread
 
-int64_t grain(int64_t elements_a_row) { return std::max<int64_t>(1, kElements / std::max<int64_t>(1, elements_a_row)); }
-
 }  // namespace
 
 void taylor_features(int64_t N, int64_t D, bool packed, const float* x, float* y) noexcept {
-  const FeatureArgs args{D, packed, x, y};
-  auto body = [&args](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(taylor_rows)(args, begin, end); };
-  parallel_for(N, grain(D * D), std::ref(body));
+  over_rows<FeatureArgs>(N, D * D, kElements, {D, packed, x, y}, HWY_DYNAMIC_DISPATCH(taylor_rows));
 }
 
 void taylor_features_grad(int64_t N, int64_t D, bool packed, const float* x, const float* dy, float* dx) noexcept {
-  const FeatureGradArgs args{D, packed, x, dy, dx};
-  auto body = [&args](int64_t begin, int64_t end) { HWY_DYNAMIC_DISPATCH(taylor_grad_rows)(args, begin, end); };
-  parallel_for(N, grain(D * D), std::ref(body));
+  over_rows<FeatureGradArgs>(N, D * D, kElements, {D, packed, x, dy, dx}, HWY_DYNAMIC_DISPATCH(taylor_grad_rows));
 }
 
 }  // namespace rebased::kernels::cpu

@@ -20,7 +20,6 @@ inline Tensor or_undefined(const MaybeTensor& x) { return x ? *x : Tensor(); }
 inline const float* data(const Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
 inline float* mutable_data(const Tensor& x) { return x.defined() ? x.data_ptr<float>() : nullptr; }
 inline Tensor dense(const Tensor& x) { return x.defined() ? x.contiguous() : x; }
-inline Tensor empty_like_or_none(const Tensor& x) { return x.defined() ? torch::empty_like(x) : Tensor(); }
 inline Tensor scratch(int64_t floats) { return torch::empty({floats}, torch::kFloat32); }
 
 inline void refuse_double_backward(const char* name) {

@@ -30,6 +30,30 @@ struct Problem {
   float *dq = nullptr, *dk = nullptr, *dv = nullptr, *d_s0 = nullptr, *d_z0 = nullptr;
 };
 
+// What the arguments of both kernels say alike, and their gradients'.
+template <class Args>
+Problem problem_of_sums(const Args& args) {
+  Problem x;
+  x.B = args.B, x.T = args.T, x.H = args.H, x.Dv = args.Dv;
+  x.q = args.q, x.k = args.k, x.v = args.v;
+  x.scale = static_cast<float>(args.scale), x.eps = static_cast<float>(args.eps);
+  x.normalize = args.normalize;
+  x.o = args.o, x.z = args.z;
+  x.s0 = args.s0, x.z0 = args.z0, x.sT = args.sT, x.zT = args.zT;
+  x.form = args.form, x.chunk = args.chunk, x.scratch = args.scratch;
+  return x;
+}
+
+// `x` is the problem of args.forward.
+template <class GradArgs>
+Problem with_gradients(Problem x, const GradArgs& args) {
+  x.sT = x.zT = nullptr;
+  x.d_o = args.d_o, x.d_sT = args.d_sT, x.d_zT = args.d_zT;
+  x.dq = args.dq, x.dk = args.dk, x.dv = args.dv, x.d_s0 = args.d_s0, x.d_z0 = args.d_z0;
+  x.scratch = args.scratch;
+  return x;
+}
+
 // Whether queries and keys are their own features.
 constexpr bool plain(const Problem& x) { return x.linear && !x.constant && !x.quadratic && x.b == 1; }
 

@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "kernels/dense.h"
 #include "kernels/dense_grad.h"
+#include "kernels/tools/parts.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/elements/elementwise.cc"
@@ -256,12 +257,6 @@ HWY_EXPORT(mul_rows);
 
 constexpr int64_t kGrain = 8192;  // elements worth a thread
 
-template <class Args>
-void over_rows(int64_t N, const Args& args, void (*rows)(const Args&, int64_t, int64_t)) {
-  auto body = [&args, rows](int64_t begin, int64_t end) { rows(args, begin, end); };
-  parallel_for(N, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, args.C)), std::ref(body));
-}
-
 }  // namespace
 
 void unary(Unary op, int64_t n, const float* x, float* y) noexcept {
@@ -279,7 +274,7 @@ void unary_grad(Unary op, int64_t n, const float* x, const float* dy, float* dx)
 }
 
 void sum_rows(int64_t N, int64_t C, const float* x, float* y) noexcept {
-  over_rows<RowSumArgs>(N, {C, x, y}, HWY_DYNAMIC_DISPATCH(row_sums));
+  over_rows<RowSumArgs>(N, C, kGrain, {C, x, y}, HWY_DYNAMIC_DISPATCH(row_sums));
 }
 
 void sum_columns(int64_t N, int64_t C, const float* x, float* sums) noexcept {
@@ -296,12 +291,14 @@ void scale_shift(int64_t n, const float* x, double scale, double shift, float* y
 
 void add(int64_t N, int64_t C, const float* a, const float* b, Broadcast how, float* y) noexcept {
   const bool same = how == Broadcast::kSame;
-  over_rows<BinaryArgs>(same ? N * C : N, {same ? 1 : C, a, b, how, y}, HWY_DYNAMIC_DISPATCH(add_rows));
+  const int64_t width = same ? 1 : C;
+  over_rows<BinaryArgs>(same ? N * C : N, width, kGrain, {width, a, b, how, y}, HWY_DYNAMIC_DISPATCH(add_rows));
 }
 
 void mul(int64_t N, int64_t C, const float* a, const float* b, Broadcast how, float* y) noexcept {
   const bool same = how == Broadcast::kSame;
-  over_rows<BinaryArgs>(same ? N * C : N, {same ? 1 : C, a, b, how, y}, HWY_DYNAMIC_DISPATCH(mul_rows));
+  const int64_t width = same ? 1 : C;
+  over_rows<BinaryArgs>(same ? N * C : N, width, kGrain, {width, a, b, how, y}, HWY_DYNAMIC_DISPATCH(mul_rows));
 }
 
 }  // namespace rebased::kernels::cpu

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 
@@ -15,6 +16,14 @@ void for_each_part(int64_t parts, int64_t n, const F& f) {
     for (int64_t p = first; p < last; ++p) f(p, n * p / parts, n * (p + 1) / parts);
   };
   parallel_for(parts, 1, std::ref(body));
+}
+
+// Calls rows(args, begin, end) for stretches of N rows that threads share; one holds about `elements` elements.
+template <class Args>
+void over_rows(int64_t N, int64_t elements_a_row, int64_t elements, const Args& args,
+               void (*rows)(const Args&, int64_t, int64_t)) {
+  auto body = [&args, rows](int64_t begin, int64_t end) { rows(args, begin, end); };
+  parallel_for(N, std::max<int64_t>(1, elements / std::max<int64_t>(1, elements_a_row)), std::ref(body));
 }
 
 // Joins the sums of part `part` to those of the parts before it: the first one's are stored.
