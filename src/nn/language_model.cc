@@ -28,6 +28,21 @@ ModelState ModelState::select(std::span<const int64_t> rows) const {
   return result;
 }
 
+ModelState ModelState::join(std::span<const ModelState> states) {
+  ModelState result;
+  for (size_t layer = 0; layer < (states.empty() ? 0 : states.front().layers.size()); ++layer) {
+    std::vector<MixerState> same;
+    for (const ModelState& state : states) {
+      if (state.layers.size() != states.front().layers.size())
+        throw ShapeError("states of {} and {} layers cannot be joined", states.front().layers.size(),
+                         state.layers.size());
+      same.push_back(state.layers[layer]);
+    }
+    result.layers.push_back(MixerState::join(same));
+  }
+  return result;
+}
+
 void ModelState::reset_rows(std::span<const int64_t> rows) {
   for (MixerState& layer : layers) layer.reset_rows(rows);
 }

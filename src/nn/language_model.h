@@ -18,6 +18,7 @@ class ModelState {
   int64_t bytes() const;
   ModelState clone() const;
   ModelState select(std::span<const int64_t> rows) const;
+  static ModelState join(std::span<const ModelState> states);
   void reset_rows(std::span<const int64_t> rows);
   void detach();
 };

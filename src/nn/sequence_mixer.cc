@@ -29,6 +29,17 @@ void check_prefix(const std::string& path, const std::vector<int64_t>& prefix_le
 
 }  // namespace
 
+MixerState SequenceMixer::initial_state(Engine& engine, int64_t batch) const {
+  return MixerState(engine, batch, state_arrays(0));
+}
+
+int64_t SequenceMixer::state_bytes(int64_t batch, int64_t tokens) const {
+  int64_t row = 0;
+  for (const StateArray& array : state_arrays(tokens))
+    row += array.shape.numel() * dtype_size(array.dtype.value_or(DType::kF32));
+  return batch * row;
+}
+
 MixerOutput SequenceMixer::run_outputs(const Value& x, const Context& ctx, MixerState* state) {
   MixerOutput all = run(x, ctx, state);
   all.y = tokens_of(all.y, ctx.outputs);

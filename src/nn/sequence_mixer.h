@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "config/options.h"
 #include "nn/context.h"
@@ -56,9 +57,12 @@ class SequenceMixer {
   MixerOutput forward(const Value& x, const Context& ctx, MixerState* state);
 
   virtual MixerTraits traits() const = 0;
-  virtual MixerState initial_state(Engine& engine, int64_t batch) const = 0;
-  // Bytes that a state holds after `tokens` tokens: what MixerState::bytes() of the real one says.
-  virtual int64_t state_bytes(int64_t batch, int64_t tokens) const = 0;
+  // The arrays of a state after `tokens` tokens. One that grows does so in its first dimension here, oldest token
+  // first.
+  virtual std::vector<StateArray> state_arrays(int64_t tokens) const = 0;
+  MixerState initial_state(Engine& engine, int64_t batch) const;
+  // What MixerState::bytes() of a state after `tokens` tokens says, in float32.
+  int64_t state_bytes(int64_t batch, int64_t tokens) const;
   virtual void after_step() {}  // after each optimiser step: redraws, moving averages
 
  protected:

@@ -1,5 +1,6 @@
 #include "store/state.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/error.h"
@@ -8,8 +9,54 @@
 
 namespace rebased {
 
-void MixerState::add(Engine& engine, std::string name, const Shape& shape, DType dtype, double fresh) {
-  arrays_.push_back({std::move(name), engine.full(shape, dtype, fresh), fresh});
+namespace {
+
+Shape with_rows(const Shape& row, int64_t batch) {
+  std::vector<int64_t> dims = {batch};
+  dims.insert(dims.end(), row.begin(), row.end());
+  return Shape(dims);
+}
+
+bool may_join(const Value& a, const Value& b) {
+  const Shape& shape = a.shape();
+  if (a.dtype() != b.dtype() || shape.rank() != b.shape().rank()) return false;
+  Shape other = b.shape().with(0, shape[0]);
+  if (shape.rank() > 1) other[1] = shape[1];
+  return other == shape;
+}
+
+void check_joined(const std::vector<MixerState::Array>& first, const std::vector<MixerState::Array>& other) {
+  auto alike = [](const MixerState::Array& a, const MixerState::Array& b) {
+    return a.name == b.name && a.fresh == b.fresh && may_join(a.value, b.value);
+  };
+  if (!std::equal(first.begin(), first.end(), other.begin(), other.end(), alike))
+    throw ShapeError("states of different mixers cannot be joined");
+}
+
+// x [B, S, ...] with fresh elements in front, up to `slots`.
+Value lengthened(const Value& x, int64_t slots, double fresh) {
+  if (x.size(1) == slots) return x;
+  const Value parts[] = {x.engine().full(x.shape().with(1, slots - x.size(1)), x.dtype(), fresh), x};
+  return concat(parts, 1);
+}
+
+Value joined(std::vector<Value> parts, double fresh) {
+  if (parts.front().shape().rank() > 1) {
+    int64_t slots = 0;
+    for (const Value& part : parts) slots = std::max(slots, part.size(1));
+    for (Value& part : parts) part = lengthened(part, slots, fresh);
+  }
+  return concat(parts, 0);
+}
+
+}  // namespace
+
+MixerState::MixerState(Engine& engine, int64_t batch, std::span<const StateArray> arrays)
+    : positions(static_cast<size_t>(batch), 0) {
+  for (const StateArray& array : arrays) {
+    const DType dtype = array.dtype.value_or(engine.compute_dtype());
+    arrays_.push_back({array.name, engine.full(with_rows(array.shape, batch), dtype, array.fresh), array.fresh});
+  }
 }
 
 Value& MixerState::operator[](std::string_view name) {
@@ -33,6 +80,21 @@ MixerState MixerState::select(std::span<const int64_t> rows) const {
     result.positions.push_back(positions[static_cast<size_t>(row)]);
   }
   for (Array& array : result.arrays_) array.value = select_rows(array.value, rows);
+  return result;
+}
+
+MixerState MixerState::join(std::span<const MixerState> states) {
+  if (states.empty()) throw ShapeError("there is no state to join");
+  MixerState result = states.front();
+  for (const MixerState& state : states.subspan(1)) {
+    check_joined(result.arrays_, state.arrays_);
+    result.positions.insert(result.positions.end(), state.positions.begin(), state.positions.end());
+  }
+  for (size_t i = 0; i < result.arrays_.size(); ++i) {
+    std::vector<Value> parts;
+    for (const MixerState& state : states) parts.push_back(state.arrays_[i].value);
+    result.arrays_[i].value = joined(std::move(parts), result.arrays_[i].fresh);
+  }
   return result;
 }
 

@@ -54,19 +54,11 @@ class FaultyMixer : public SequenceMixer {
     return {.padding = fault_ == Fault::kIgnoresPadding, .prefix = fault_ == Fault::kIgnoresPrefix};
   }
 
-  MixerState initial_state(Engine& engine, int64_t batch) const override {
-    MixerState state(batch);
-    state.add(engine, "s", Shape({batch, kHeads, kWidth, kWidth}), engine.compute_dtype());
-    state.add(engine, "z", Shape({batch, kHeads, kWidth}), engine.compute_dtype());
-    if (fault_ == Fault::kStartsUnlikeReset) state["z"] = scale_shift(state["z"], 1, 0.5);
-    if (fault_ == Fault::kGrowsInSecret) state.add(engine, "log", Shape({batch, 0}), engine.compute_dtype());
-    return state;
-  }
-
-  int64_t state_bytes(int64_t batch, int64_t tokens) const override {
-    const int64_t sums = batch * kHeads * kWidth * (kWidth + 1) * static_cast<int64_t>(sizeof(float));
-    if (fault_ == Fault::kUnderstatesBytes) return sums - batch * kHeads * kWidth * static_cast<int64_t>(sizeof(float));
-    return fault_ == Fault::kGrowsInSecret ? sums + batch * tokens * static_cast<int64_t>(sizeof(float)) : sums;
+  std::vector<StateArray> state_arrays(int64_t tokens) const override {
+    std::vector<StateArray> arrays = {{"s", Shape({kHeads, kWidth, kWidth})}};
+    if (fault_ != Fault::kUnderstatesBytes || tokens == 0) arrays.push_back({"z", Shape({kHeads, kWidth})});
+    if (fault_ == Fault::kGrowsInSecret) arrays.push_back({"log", Shape({0})});
+    return arrays;
   }
 
  protected:
@@ -116,6 +108,7 @@ class FaultyMixer : public SequenceMixer {
     if (state == nullptr) return linear_attention(q, k, v, options);
     LinearState sums{(*state)["s"], (*state)["z"]};
     if (fault_ == Fault::kForgetsNormaliser) sums.z = scale_shift(sums.z, 0);
+    if (fault_ == Fault::kStartsUnlikeReset && state->positions[0] == 0) sums.z = scale_shift(sums.z, 1, 0.5);
     if (fault_ == Fault::kCutsStateGradient) sums = {detach(sums.s), detach(sums.z)};
     Value o = linear_attention(q, k, v, options, &sums);
     if (fault_ == Fault::kForgetsToAdvance) return o;

@@ -112,6 +112,25 @@ void check_reset(Violations& violations, const Subject& subject, const EngineCas
   }
 }
 
+// Rows of two states that have seen other numbers of tokens, so that caches differ in length, go on as each would
+// alone.
+void check_join(Violations& violations, const Subject& subject, const EngineCase& where, Built& built,
+                const MixerState& start) {
+  const HostArray next = tokens(4, kAfter, 8);
+  MixerState shorter = start.clone(), longer = built.state(1);
+  built.run(tokens(1, 70, 9), &longer);
+  const MixerState order[] = {shorter, longer};
+  MixerState joined = MixerState::join(order);
+  HostArray expected = built.run(next.sliced(0, 0, 3), &shorter);
+  const HostArray last = built.run(next.sliced(0, 3, 1), &longer);
+  expected.shape[0] = 4;
+  expected.data.insert(expected.data.end(), last.data.begin(), last.data.end());
+  note(violations,
+       difference(where.name + ", join", built.run(next, &joined), expected, where.bound(subject, expected)));
+  if (joined.positions != std::vector<int64_t>{13, 13, 13, 74})
+    violations.push_back(where.name + ", join: wrong positions");
+}
+
 }  // namespace
 
 Violations check_state_copies(const Subject& subject) {
@@ -123,9 +142,34 @@ Violations check_state_copies(const Subject& subject) {
     check_clone(violations, subject, where, *built, start);
     check_select(violations, subject, where, *built, start);
     check_reset(violations, subject, where, *built, start);
+    check_join(violations, subject, where, *built, start);
   }
   return violations;
 }
+
+namespace {
+
+std::string described(const std::string& name, const Shape& shape, DType dtype) {
+  return fmt::format("{} {} {}", name, shape.str(), dtype_name(dtype));
+}
+
+std::string said_arrays(const SequenceMixer& mixer, int64_t n, const Engine& engine) {
+  std::vector<std::string> all;
+  for (const StateArray& array : mixer.state_arrays(n))
+    all.push_back(described(array.name, array.shape, array.dtype.value_or(engine.compute_dtype())));
+  return fmt::format("{}", fmt::join(all, ", "));
+}
+
+std::string held_arrays(const MixerState& state) {
+  std::vector<std::string> all;
+  for (const MixerState::Array& array : state.arrays()) {
+    const Shape& shape = array.value.shape();
+    all.push_back(described(array.name, Shape(std::span(shape.begin() + 1, shape.end())), array.value.dtype()));
+  }
+  return fmt::format("{}", fmt::join(all, ", "));
+}
+
+}  // namespace
 
 Violations check_state_bytes(const Subject& subject) {
   Violations violations;
@@ -136,6 +180,10 @@ Violations check_state_bytes(const Subject& subject) {
     MixerState state = built->state(2);
     if (n > 0) built->run(tokens(2, n), &state);
     const int64_t said = built->mixer->state_bytes(2, n);
+    if (const std::string arrays = said_arrays(*built->mixer, n, *where.engine); arrays != held_arrays(state)) {
+      violations.push_back(
+          fmt::format("state_arrays says {} after {} tokens, the state holds {}", arrays, n, held_arrays(state)));
+    }
     if (said != state.bytes()) {
       violations.push_back(
           fmt::format("state_bytes says {} after {} tokens, the state holds {}", said, n, state.bytes()));

@@ -30,17 +30,7 @@ int64_t used_slots(const std::vector<int64_t>& key_pos, int64_t B, int64_t S) {
 
 }  // namespace
 
-MixerState AttentionMixer::initial_state(Engine& engine, int64_t batch) const {
-  MixerState state(batch);
-  state.add(engine, "k", Shape({batch, 0, kv_heads(), head_dim()}), engine.compute_dtype());
-  state.add(engine, "v", Shape({batch, 0, kv_heads(), head_dim()}), engine.compute_dtype());
-  state.add(engine, "key_pos", Shape({batch, 0}), DType::kI64, -1);
-  return state;
-}
-
-int64_t AttentionMixer::state_bytes(int64_t batch, int64_t tokens) const {
-  return batch * blocks_for(tokens) * slot_bytes();
-}
+std::vector<StateArray> AttentionMixer::state_arrays(int64_t tokens) const { return cache(blocks_for(tokens)); }
 
 SoftmaxMixer::Keys AttentionMixer::remember(MixerState& state, Value k, Value v,
                                             const std::vector<int64_t>& new_pos) const {

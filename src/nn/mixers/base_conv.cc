@@ -94,19 +94,9 @@ MixerTraits BaseConvMixer::traits() const {
   return {.max_tokens = options_.max_tokens};
 }
 
-MixerState BaseConvMixer::initial_state(Engine& engine, int64_t batch) const {
-  MixerState state(batch);
-  if (is_long()) {
-    state.add(engine, "inputs", Shape({batch, options_.max_tokens, channels_}), engine.compute_dtype());
-  } else {
-    add_conv_state(state, engine, conv_);
-  }
-  return state;
-}
-
-int64_t BaseConvMixer::state_bytes(int64_t batch, int64_t) const {
-  if (is_long()) return batch * options_.max_tokens * channels_ * static_cast<int64_t>(sizeof(float));
-  return batch * conv_state_bytes(conv_);
+std::vector<StateArray> BaseConvMixer::state_arrays(int64_t) const {
+  if (!is_long()) return {conv_state(conv_)};
+  return {{"inputs", Shape({options_.max_tokens, channels_})}};
 }
 
 // A long filter reaches every earlier input: the state keeps the last max_tokens of them, zeros in front, newest last.

@@ -45,8 +45,7 @@ class BaseConvMixer : public SequenceMixer {
   static void complete_options(Json& options, const ShapeOf& shape_of);
 
   MixerTraits traits() const override;
-  MixerState initial_state(Engine& engine, int64_t batch) const override;
-  int64_t state_bytes(int64_t batch, int64_t tokens) const override;
+  std::vector<StateArray> state_arrays(int64_t tokens) const override;
 
  protected:
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;

@@ -66,10 +66,6 @@ MixerOutput BasedMixer::mix(const Value& asking, const Value& x, const Context& 
 
 int64_t BasedMixer::state_features() const { return kernels::quadratic_feature_count(options_.feature_dim, kTaylor); }
 
-MixerState BasedMixer::initial_state(Engine& engine, int64_t batch) const {
-  return heads_.initial_state(engine, batch, state_features());
-}
-
-int64_t BasedMixer::state_bytes(int64_t batch, int64_t) const { return heads_.state_bytes(batch, state_features()); }
+std::vector<StateArray> BasedMixer::state_arrays(int64_t) const { return heads_.state_arrays(state_features()); }
 
 }  // namespace rebased

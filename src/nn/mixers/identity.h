@@ -15,8 +15,7 @@ class IdentityMixer : public SequenceMixer {
   IdentityMixer(const Options&, const Scope& scope, const MixerSetup&) : SequenceMixer(scope.prefix()) {}
 
   MixerTraits traits() const override;
-  MixerState initial_state(Engine&, int64_t batch) const override { return MixerState(batch); }
-  int64_t state_bytes(int64_t, int64_t) const override { return 0; }
+  std::vector<StateArray> state_arrays(int64_t) const override { return {}; }
 
  protected:
   MixerOutput run(const Value& x, const Context&, MixerState*) override { return {x, {}}; }

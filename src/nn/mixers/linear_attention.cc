@@ -67,12 +67,6 @@ MixerOutput LinearAttentionMixer::run(const Value& x, const Context& ctx, MixerS
   return {heads_.output(o), {}};
 }
 
-MixerState LinearAttentionMixer::initial_state(Engine& engine, int64_t batch) const {
-  return heads_.initial_state(engine, batch, map_q_.size());
-}
-
-int64_t LinearAttentionMixer::state_bytes(int64_t batch, int64_t) const {
-  return heads_.state_bytes(batch, map_q_.size());
-}
+std::vector<StateArray> LinearAttentionMixer::state_arrays(int64_t) const { return heads_.state_arrays(map_q_.size()); }
 
 }  // namespace rebased

@@ -29,15 +29,8 @@ bool LinearHeads::prefers_few_queries(const Value& x, const Context& ctx, const 
   return kernels::few_queries_cost_less(x.size(1), N, key_dim, value_dim_, kernel);
 }
 
-MixerState LinearHeads::initial_state(Engine& engine, int64_t batch, int64_t features) const {
-  MixerState state(batch);
-  state.add(engine, "s", Shape({batch, heads_, features, value_dim_}), engine.compute_dtype());
-  state.add(engine, "z", Shape({batch, heads_, features}), engine.compute_dtype());
-  return state;
-}
-
-int64_t LinearHeads::state_bytes(int64_t batch, int64_t features) const {
-  return batch * heads_ * features * (value_dim_ + 1) * static_cast<int64_t>(sizeof(float));
+std::vector<StateArray> LinearHeads::state_arrays(int64_t features) const {
+  return {{"s", Shape({heads_, features, value_dim_})}, {"z", Shape({heads_, features})}};
 }
 
 int64_t value_dim_of(int64_t option, int64_t channels, int64_t heads, const std::string& path) {

@@ -26,9 +26,8 @@ class LinearHeads {
   int64_t heads() const { return heads_; }
   int64_t value_dim() const { return value_dim_; }
 
-  // State arrays "s" [B, H, F, Dv] and "z" [B, H, F], zero before the first token.
-  MixerState initial_state(Engine& engine, int64_t batch, int64_t features) const;
-  int64_t state_bytes(int64_t batch, int64_t features) const;
+  // "s" [H, F, Dv] and "z" [H, F] of each row, zero before the first token.
+  std::vector<StateArray> state_arrays(int64_t features) const;
 
  private:
   int64_t heads_;

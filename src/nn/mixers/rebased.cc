@@ -101,10 +101,6 @@ int64_t RebasedMixer::state_features() const {
   return options_.similarity == "score_square" ? d * (d + 1) / 2 : d;
 }
 
-MixerState RebasedMixer::initial_state(Engine& engine, int64_t batch) const {
-  return heads_.initial_state(engine, batch, state_features());
-}
-
-int64_t RebasedMixer::state_bytes(int64_t batch, int64_t) const { return heads_.state_bytes(batch, state_features()); }
+std::vector<StateArray> RebasedMixer::state_arrays(int64_t) const { return heads_.state_arrays(state_features()); }
 
 }  // namespace rebased

@@ -25,8 +25,7 @@ class ShortConvMixer : public SequenceMixer {
   ShortConvMixer(const Options& options, const Scope& scope, const MixerSetup& setup);
 
   MixerTraits traits() const override { return {}; }
-  MixerState initial_state(Engine& engine, int64_t batch) const override;
-  int64_t state_bytes(int64_t batch, int64_t tokens) const override;
+  std::vector<StateArray> state_arrays(int64_t tokens) const override;
 
  protected:
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;

@@ -6,16 +6,8 @@
 
 namespace rebased {
 
-MixerState SlidingWindowMixer::initial_state(Engine& engine, int64_t batch) const {
-  MixerState state(batch);
-  state.add(engine, "k", Shape({batch, 0, kv_heads(), head_dim()}), engine.compute_dtype());
-  state.add(engine, "v", Shape({batch, 0, kv_heads(), head_dim()}), engine.compute_dtype());
-  state.add(engine, "key_pos", Shape({batch, 0}), DType::kI64, -1);
-  return state;
-}
-
-int64_t SlidingWindowMixer::state_bytes(int64_t batch, int64_t tokens) const {
-  return batch * std::min(window_ - 1, tokens) * slot_bytes();
+std::vector<StateArray> SlidingWindowMixer::state_arrays(int64_t tokens) const {
+  return cache(std::min(window_ - 1, tokens));
 }
 
 SoftmaxMixer::Keys SlidingWindowMixer::remember(MixerState& state, Value k, Value v,

@@ -23,8 +23,7 @@ class SlidingWindowMixer : public SoftmaxMixer {
       : SoftmaxMixer(options, options.window, scope, setup), window_(options.window) {}
 
   MixerTraits traits() const override { return {.state = MixerTraits::StateKind::kGrowing}; }
-  MixerState initial_state(Engine& engine, int64_t batch) const override;
-  int64_t state_bytes(int64_t batch, int64_t tokens) const override;
+  std::vector<StateArray> state_arrays(int64_t tokens) const override;
 
  protected:
   Keys remember(MixerState& state, Value k, Value v, const std::vector<int64_t>& new_pos) const override;

@@ -109,8 +109,10 @@ MixerOutput SoftmaxMixer::mix(const Value& x, const Context& ctx, MixerState* st
   return {out_proj_(merge_heads(softmax_attention(q, k, v, attention, positions))), {}};
 }
 
-int64_t SoftmaxMixer::slot_bytes() const {
-  return 2 * kv_heads_ * head_dim_ * static_cast<int64_t>(sizeof(float)) + static_cast<int64_t>(sizeof(int64_t));
+std::vector<StateArray> SoftmaxMixer::cache(int64_t slots) const {
+  const Shape vectors({slots, kv_heads_, head_dim_});
+  return {
+      {"k", vectors}, {"v", vectors}, {.name = "key_pos", .shape = Shape({slots}), .fresh = -1, .dtype = DType::kI64}};
 }
 
 }  // namespace rebased

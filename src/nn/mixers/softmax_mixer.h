@@ -55,9 +55,8 @@ class SoftmaxMixer : public SequenceMixer {
   };
   virtual Keys remember(MixerState& state, Value k, Value v, const std::vector<int64_t>& new_pos) const = 0;
 
-  int64_t kv_heads() const { return kv_heads_; }
-  int64_t head_dim() const { return head_dim_; }
-  int64_t slot_bytes() const;  // of one cached key, value and position
+  // Of so many keys: "k" and "v" [S, Hkv, D] and "key_pos" [S], -1 where there is none.
+  std::vector<StateArray> cache(int64_t slots) const;
 
  private:
   MixerOutput mix(const Value& x, const Context& ctx, MixerState* state, const std::vector<int64_t>& outputs) const;
