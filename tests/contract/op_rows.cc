@@ -1,14 +1,11 @@
-#include "contract/op_rows.h"
+#include "contract/op_row_list.h"
 #include "cores/dropout/dropout.h"
-#include "cores/linear_attention/linear_attention.h"
 #include "cores/long_conv/long_conv.h"
 #include "cores/norm/norm.h"
 #include "cores/packed_squares/packed_squares.h"
-#include "cores/quadratic_attention/quadratic_attention.h"
 #include "cores/rope/rope.h"
 #include "cores/short_conv/short_conv.h"
 #include "cores/softmax/softmax.h"
-#include "cores/softmax_attention/softmax_attention.h"
 #include "cores/swiglu/swiglu.h"
 #include "cores/taylor_features/taylor_features.h"
 
@@ -23,9 +20,6 @@
 
 namespace rebased::testing {
 namespace {
-
-using Operands = std::span<Value>;
-using Sizes = std::vector<std::vector<Shape>>;
 
 // Below, at and above the widths of vectors and tiles.
 const std::vector<int64_t> kRows = {1, 3, 64, 67};
@@ -45,32 +39,6 @@ std::vector<int64_t> cycling_ids(int64_t count, int64_t below) {
   for (int64_t i = 0; i < count; ++i) ids.push_back((i * 5 + 2) % below);
   return ids;
 }
-
-class Rows {
- public:
-  template <class F>
-  OpRow& add(std::string name, Sizes sizes, const F& f) {
-    auto run = [f](Engine& engine, Operands x) -> std::vector<Value> {
-      if constexpr (std::is_invocable_v<F, Engine&, Operands>) {
-        return f(engine, x);
-      } else {
-        return {f(x)};
-      }
-    };
-    return rows_.emplace_back(OpRow{std::move(name), std::move(sizes), run});
-  }
-  template <class F>
-  OpRow& add_stateful(std::string name, Sizes sizes, int in_time, int states, const F& f) {
-    OpRow& row = add(std::move(name), std::move(sizes), f);
-    row.in_time = in_time;
-    row.states = states;
-    return row;
-  }
-  std::vector<OpRow> take() { return std::move(rows_); }
-
- private:
-  std::vector<OpRow> rows_;
-};
 
 void add_elementwise(Rows& rows) {
   const Sizes one = each_width([](int64_t n, int64_t c) { return std::vector<Shape>{Shape({n, c})}; });
@@ -211,140 +179,13 @@ void add_convolutions(Rows& rows) {
       return std::vector<Value>{y, state};
     });
   }
+  rows.add("short_conv_documents", plain, [](Engine& engine, Operands x) {
+    return std::vector<Value>{short_conv(x[0], x[1], x[2], false, nullptr, eighths(engine, x[0]))};
+  });
   rows.add(
       "long_conv",
       {{Shape({2, 1, 3}), Shape({3, 1})}, {Shape({1, 17, 5}), Shape({5, 20})}, {Shape({2, 65, 2}), Shape({2, 65})}},
       [](Operands x) { return long_conv(x[0], x[1]); });
-}
-
-// q, k, v and, for states, s [B, H, F, Dv] and z [B, H, F].
-Sizes attention_sizes(const std::function<int64_t(int64_t)>& features) {
-  Sizes sizes;
-  for (int64_t T : {1, 2, 33, 65}) {
-    for (const auto& [Dk, Dv] : {std::pair<int64_t, int64_t>(1, 3), {5, 7}, {16, 16}, {8, 33}}) {
-      const int64_t B = 1 + T % 2, H = 2, F = features(Dk);
-      sizes.push_back(
-          {Shape({B, T, H, Dk}), Shape({B, T, H, Dk}), Shape({B, T, H, Dv}), Shape({B, H, F, Dv}), Shape({B, H, F})});
-    }
-  }
-  return sizes;
-}
-
-constexpr std::tuple<const char*, Form, int64_t> kForms[] = {{"auto", Form::kAuto, 0},
-                                                             {"parallel", Form::kParallel, 0},
-                                                             {"chunked", Form::kChunked, 0},
-                                                             {"chunked_by_7", Form::kChunked, 7},
-                                                             {"recurrent", Form::kRecurrent, 0}};
-
-template <class Options, class Attend>
-void add_forms(Rows& rows, const std::string& name, const Sizes& sizes, const Options& base, const Attend& attend) {
-  for (const auto& [form_name, form, chunk] : kForms) {
-    Options options = base;
-    options.form = form;
-    options.chunk = chunk;
-    rows.add(fmt::format("{}_{}", name, form_name), sizes,
-             [options, attend](Operands x) { return attend(x[0], x[1], x[2], options, nullptr); })
-        .positive = options.normalize;
-    rows.add_stateful(fmt::format("{}_state_{}", name, form_name), sizes, 3, 2,
-                      [options, attend](Engine&, Operands x) {
-                        LinearState state{std::move(x[3]), std::move(x[4])};
-                        const Value o = attend(x[0], x[1], x[2], options, &state);
-                        return std::vector<Value>{o, state.s, state.z};
-                      })
-        .positive = options.normalize;
-  }
-}
-
-void add_linear_attentions(Rows& rows) {
-  const auto quadratic = [](const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                            LinearState* state) { return quadratic_attention(q, k, v, options, state); };
-  const auto plain = [](const Value& q, const Value& k, const Value& v, const LinearOptions& options,
-                        LinearState* state) { return linear_attention(q, k, v, options, state); };
-  const QuadraticKernel squares{0, 0, 1}, taylor{1, 1, 0.5}, lines{0, 1, 0}, odd{0.5, 0, 0.25};
-  for (const auto& [name, kernel] :
-       {std::pair("squares", squares), {"taylor", taylor}, {"lines", lines}, {"odd", odd}}) {
-    const Sizes sizes =
-        attention_sizes([kernel = kernel](int64_t Dk) { return kernels::quadratic_feature_count(Dk, kernel); });
-    add_forms(rows, fmt::format("quadratic_{}", name), sizes,
-              QuadraticOptions{.kernel = kernel, .scale = 0.4, .eps = 0.05}, quadratic);
-  }
-  const Sizes square_sizes = attention_sizes([&](int64_t Dk) { return kernels::quadratic_feature_count(Dk, squares); });
-  add_forms(rows, "quadratic_bare_sum", square_sizes,
-            QuadraticOptions{.kernel = squares, .scale = 0.4, .normalize = false}, quadratic);
-  for (const auto& [name, kernel] : {std::pair("squares", squares), {"taylor", taylor}}) {
-    for (const Form form : {Form::kAuto, Form::kParallel}) {
-      const QuadraticOptions options{
-          .kernel = kernel, .scale = 0.4, .eps = 0.05, .form = form, .queries = {2, 9, 10, 32, 0, 16, 17, 31}};
-      rows.add(fmt::format("quadratic_{}_few_queries_{}", name, form == Form::kAuto ? "auto" : "parallel"),
-               {{Shape({2, 4, 2, 5}), Shape({2, 33, 2, 5}), Shape({2, 33, 2, 7})},
-                {Shape({1, 8, 2, 16}), Shape({1, 33, 2, 16}), Shape({1, 33, 2, 33})}},
-               [options](Operands x) {
-                 QuadraticOptions own = options;
-                 if (x[0].size(0) == 1) own.queries = {0, 1, 15, 16, 17, 30, 31, 32};
-                 return quadratic_attention(x[0], x[1], x[2], own);
-               })
-          .positive = true;
-    }
-  }
-  const Sizes sizes = attention_sizes([](int64_t F) { return F; });
-  add_forms(rows, "linear", sizes, LinearOptions{.scale = 0.4, .eps = 0.05}, plain);
-  add_forms(rows, "linear_bare_sum", sizes, LinearOptions{.scale = 0.4, .normalize = false}, plain);
-}
-
-void add_softmax_attentions(Rows& rows) {
-  Sizes causal, grouped, cached;
-  for (int64_t T : {1, 2, 17, 65}) {
-    causal.push_back({Shape({2, T, 2, 5}), Shape({2, T, 2, 5}), Shape({2, T, 2, 7})});
-    grouped.push_back({Shape({1, T, 6, 8}), Shape({1, T, 2, 8}), Shape({1, T, 2, 4})});
-    cached.push_back({Shape({2, T, 2, 5}), Shape({2, T + 9, 2, 5}), Shape({2, T + 9, 2, 3})});
-  }
-  for (int64_t window : {0, 1, 3, 8}) {
-    for (bool additive : {false, true}) {
-      const AttentionOptions options{.scale = 0.5, .window = window, .additive_mask = additive};
-      const std::string suffix = fmt::format("_window_{}{}", window, additive ? "_additive" : "");
-      const auto attend = [options](Operands x) { return softmax_attention(x[0], x[1], x[2], options); };
-      rows.add("softmax_causal" + suffix, causal, attend);
-      AttentionOptions dropped = options;
-      dropped.dropout = 0.3;
-      dropped.dropout_key = 11;
-      rows.add("softmax_dropout" + suffix, grouped,
-               [dropped](Operands x) { return softmax_attention(x[0], x[1], x[2], dropped); });
-      rows.add("softmax_grouped" + suffix, grouped, attend);
-      rows.add("softmax_behind_keys" + suffix, cached, attend);
-      // -10000 on every score would leave float32 few digits of them: an additive mask that shows something to every
-      // query.
-      if (additive && window > 0) continue;
-      // Slots out of order, some empty; without the additive mask the first query of each row sees nothing at all.
-      rows.add("softmax_positions" + suffix, cached, [options](Engine& engine, Operands x) {
-        const int64_t B = x[0].size(0), T = x[0].size(1), S = x[1].size(1);
-        std::vector<int64_t> query_pos, key_pos;
-        for (int64_t i = 0; i < B * T; ++i)
-          query_pos.push_back(i % T == 0 && !options.additive_mask ? 0 : S / 2 + i % T);
-        for (int64_t i = 0; i < B * S; ++i) key_pos.push_back(i % 4 == 1 ? -1 : 1 + (i * 3) % S);
-        const AttentionPositions placed{write_ids(engine, Shape({B, T}), query_pos),
-                                        write_ids(engine, Shape({B, S}), key_pos)};
-        return std::vector<Value>{softmax_attention(x[0], x[1], x[2], options, placed)};
-      });
-    }
-  }
-}
-
-// Wider keys than the kernel of pairs takes.
-void add_wide_keys(Rows& rows) {
-  for (const auto& [name, kernel] : {std::pair("squares", QuadraticKernel{0, 0, 1}), {"taylor", {1, 1, 0.5}}}) {
-    const int64_t Dk = kernels::kMaxKeyDim + 1, F = kernels::quadratic_feature_count(Dk, kernel);
-    const QuadraticOptions options{.kernel = kernel, .scale = 0.1, .eps = 0.05};
-    rows.add_stateful(
-            fmt::format("quadratic_wide_{}", name),
-            {{Shape({2, 9, 1, Dk}), Shape({2, 9, 1, Dk}), Shape({2, 9, 1, 3}), Shape({2, 1, F, 3}), Shape({2, 1, F})}},
-            3, 2,
-            [options](Engine&, Operands x) {
-              LinearState state{std::move(x[3]), std::move(x[4])};
-              const Value o = quadratic_attention(x[0], x[1], x[2], options, &state);
-              return std::vector<Value>{o, state.s, state.z, quadratic_attention(x[0], x[1], x[2], options)};
-            })
-        .positive = true;
-  }
 }
 
 std::vector<Shape> attention_operands(int64_t B, int64_t T, int64_t H, int64_t Dk, int64_t Dv) {
@@ -372,10 +213,14 @@ void set_timed(std::vector<OpRow>& rows) {
       {"cross_entropy", {Shape({2048, 512}), Shape({16384, 512})}},
       {"short_conv", conv},
       {"short_conv_silu", conv},
+      {"short_conv_documents", conv},
       {"quadratic_squares_auto", rebased},
+      {"quadratic_squares_documents", rebased},
       {"quadratic_taylor_auto", rebased},
       {"linear_auto", attention_operands(4, 2048, 8, 64, 64)},
-      {"softmax_causal_window_0", attention_operands(4, 1024, 8, 64, 64)}};
+      {"linear_documents", attention_operands(4, 2048, 8, 64, 64)},
+      {"softmax_causal_window_0", attention_operands(4, 1024, 8, 64, 64)},
+      {"softmax_documents", attention_operands(4, 1024, 8, 64, 64)}};
   for (const auto& [name, shapes] : sizes) {
     const auto row =
         std::find_if(rows.begin(), rows.end(), [&name = name](const OpRow& one) { return one.name == name; });
@@ -391,9 +236,7 @@ std::vector<OpRow> make_rows() {
   add_movement(rows);
   add_products(rows);
   add_convolutions(rows);
-  add_linear_attentions(rows);
-  add_wide_keys(rows);
-  add_softmax_attentions(rows);
+  add_attentions(rows);
   std::vector<OpRow> all = rows.take();
   set_timed(all);
   return all;

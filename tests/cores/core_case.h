@@ -15,12 +15,15 @@ namespace rebased::testing {
 struct CoreCase {
   std::shared_ptr<const Core> core;
   std::map<std::string, int64_t> dims;  // every symbol of its operands; "..." is the number of leading rows
-  std::set<std::string> absent{};       // optional operands that are left out
+  std::set<std::string> absent{};       // optional operands that are left out, beside ids where `ids` is empty
   bool states = false;
   std::set<std::string> positive{};  // operands that are made positive: normalisers stay away from zero
   std::function<std::vector<int64_t>(const std::string& operand, int64_t count)> ids{};
   double tolerance = 1e-5;  // of float against double, in units of an array's largest element; gradients have 10 times
 
+  bool has(const Signature::Operand& operand) const {
+    return !absent.contains(operand.name) && !(operand.ids && operand.optional && !ids);
+  }
   std::string str() const;  // "short_conv B=2 T=7 ..."
 };
 

@@ -83,6 +83,40 @@ Cases rope_cases() {
   return cases;
 }
 
+// Documents in rows of T tokens, -1 for padding, of a kind that changes with the row: behind what the state has read;
+// between padding; short and ever longer ones; none at all.
+std::vector<int64_t> packed_row(int64_t kind, int64_t T) {
+  std::vector<int64_t> positions(static_cast<size_t>(T), -1);
+  if (kind % 4 == 3) return positions;
+  const int64_t pad = kind % 4 == 1 ? T / 5 : 0;
+  int64_t position = kind % 4 == 0 ? 3 : 0, length = kind % 4 == 2 ? 1 : T / 3;
+  for (int64_t t = pad, left = length; t < T - pad; ++t, --left) {
+    if (left == 0) position = 0, left = ++length;
+    positions[static_cast<size_t>(t)] = position++;
+  }
+  return positions;
+}
+
+// The same core on rows of documents.
+CoreCase packed(CoreCase c, int64_t kind) {
+  const int64_t T = c.dims.at("T");
+  c.ids = [kind, T](const std::string&, int64_t count) {
+    std::vector<int64_t> all;
+    for (int64_t row = 0; row * T < count; ++row) {
+      const std::vector<int64_t> one = packed_row(kind + row, T);
+      all.insert(all.end(), one.begin(), one.end());
+    }
+    return all;
+  };
+  return c;
+}
+
+// And every third of the cases on rows of documents.
+void add_packed(Cases& cases) {
+  const size_t n = cases.size();
+  for (size_t i = 0; i < n; i += 3) cases.push_back(packed(cases[i], static_cast<int64_t>(i / 3)));
+}
+
 Cases short_conv_cases() {
   Cases cases;
   int turn = 0;
@@ -104,6 +138,7 @@ Cases short_conv_cases() {
   }
   for (int64_t K : {4, 66}) add(1, 21, 1100, K);
   add(5, 33, 40, 4);
+  add_packed(cases);
   return cases;
 }
 
@@ -161,6 +196,7 @@ Cases linear_attention_cases() {
            .tolerance = 1e-5});
     }
   }
+  add_packed(cases);
   return cases;
 }
 
@@ -184,6 +220,7 @@ Cases quadratic_attention_cases() {
            .tolerance = 2e-5});
     }
   }
+  add_packed(cases);
   const QuadraticOptions few{.scale = 0.3, .eps = 0.1, .queries = {0, 7, 69, 3, 4, 5}};
   for (int64_t Dv : {5, 21, 64}) {
     cases.push_back({.core = std::make_shared<QuadraticAttentionCore>(few),
@@ -207,7 +244,21 @@ CoreCase softmax_attention_case(const AttentionOptions& options, const std::arra
   const auto [B, T, S, H, Hkv, Dk, Dv] = sizes;
   return {.core = std::make_shared<SoftmaxAttentionCore>(options),
           .dims = {{"B", B}, {"T", T}, {"S", S}, {"H", H}, {"Hkv", Hkv}, {"Dk", Dk}, {"Dv", Dv}},
+          .absent = {"query_first"},
           .ids = [B = B, T = T, S = S](const std::string& operand, int64_t) { return positions_of(B, T, S, operand); }};
+}
+
+// Each query sees nothing before a place of its own.
+CoreCase from_places(CoreCase c, int64_t stride) {
+  const auto positions = c.ids;
+  c.ids = [positions, stride](const std::string& operand, int64_t count) {
+    if (operand != "query_first") return positions(operand, count);
+    std::vector<int64_t> first;
+    for (const int64_t at : positions("query_pos", count)) first.push_back(at / stride * stride);
+    return first;
+  };
+  c.absent = {};
+  return c;
 }
 
 Cases softmax_attention_cases() {
@@ -230,6 +281,11 @@ Cases softmax_attention_cases() {
   cases.push_back(softmax_attention_case({.scale = 0.125, .window = 300}, {1, 1, 2048, 1, 1, 64, 64}));
   cases.push_back(softmax_attention_case({.scale = 0.3}, {1, 600, 600, 4, 4, 8, 16}));
   cases.push_back(softmax_attention_case({.scale = 0.3, .window = 200}, {2, 515, 700, 2, 2, 8, 20}));
+  const size_t n = cases.size();
+  for (size_t i = 0; i < n; i += 2) {
+    const auto& core = static_cast<const SoftmaxAttentionCore&>(*cases[i].core);
+    if (core.options.window == 0) cases.push_back(from_places(cases[i], 1 + static_cast<int64_t>(i) * 7 % 90));
+  }
   return cases;
 }
 

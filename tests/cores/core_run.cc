@@ -41,7 +41,7 @@ CoreUse bound(const CoreCase& c) {
   const Signature& signature = c.core->signature();
   for (const Signature::Operand& operand : signature.operands) shapes.push_back(shape_of(c, operand.shape));
   for (size_t i = 0; i < shapes.size(); ++i) {
-    given.push_back(c.absent.contains(signature.operands[i].name) ? nullptr : &shapes[i]);
+    given.push_back(c.has(signature.operands[i]) ? &shapes[i] : nullptr);
   }
   return bind_core(c.core, given, states);
 }
@@ -49,6 +49,7 @@ CoreUse bound(const CoreCase& c) {
 // Results and states after `tokens` of the case from a fresh start.
 std::vector<Numbers> states_after(CoreCase c, int64_t tokens, uint64_t key) {
   c.states = false;
+  c.ids = {};
   c.dims["T"] = tokens;
   const CoreInputs past = inputs_of(c, key);
   const Signature& signature = signature_of(past);
@@ -149,6 +150,7 @@ void fill_backward(const CoreInputs& in, Arrays<Real>& arrays, const CoreCall<Re
 std::string CoreCase::str() const {
   std::string text = core->signature().name;
   for (const auto& [symbol, extent] : dims) text += fmt::format(" {}={}", symbol, extent);
+  if (ids) text += " with ids";
   if (!absent.empty()) text += fmt::format(" without {}", fmt::join(absent, ", "));
   return text + (states ? " with states" : "");
 }
@@ -160,7 +162,7 @@ CoreInputs inputs_of(const CoreCase& c, uint64_t key) {
   for (const Signature::Operand& operand : signature.operands) {
     in.operands.emplace_back();
     in.ids.emplace_back();
-    if (c.absent.contains(operand.name)) continue;
+    if (!c.has(operand)) continue;
     const int64_t n = numel(in, operand.shape);
     if (operand.ids) {
       in.ids.back() = c.ids(operand.name, n);

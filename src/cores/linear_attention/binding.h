@@ -15,6 +15,7 @@ Args sums_args(const CoreCall<Real>& call, const Options& options) {
   args.o = call.results[0], args.z = call.kept[0];
   args.s0 = call.before[0], args.z0 = call.before[1];
   args.sT = call.after[0], args.zT = call.after[1];
+  args.positions = call.ids(3);
   args.form = options.form, args.chunk = options.chunk;
   args.scratch = call.scratch;
   return args;

@@ -17,8 +17,8 @@ class Similarity {
   virtual torch::Tensor key_features(const torch::Tensor& k) const = 0;
 };
 
-// q, k [B, T, H, D], v [B, T, H, Dv] of `operands`; options.scale is the similarity's affair. Running sums {s, z} are
-// read and advanced where there are any.
+// q, k [B, T, H, D], v [B, T, H, Dv] and, where defined, positions [B, T] of `operands`; options.scale is the
+// similarity's affair. Running sums {s, z} are read and advanced where there are any.
 torch::Tensor causal_composite(const std::vector<torch::Tensor>& operands, const Similarity& similarity,
                                const LinearOptions& options, std::vector<torch::Tensor>& states);
 

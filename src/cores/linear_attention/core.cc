@@ -27,7 +27,8 @@ const Signature& LinearAttentionCore::signature() const {
       .name = "linear_attention",
       .operands = {{.name = "q", .shape = "B T H F"},
                    {.name = "k", .shape = "B T H F"},
-                   {.name = "v", .shape = "B T H Dv"}},
+                   {.name = "v", .shape = "B T H Dv"},
+                   {.name = "positions", .shape = "B T", .optional = true, .ids = true}},
       .states = {{.name = "state.s", .shape = "B H F Dv"}, {.name = "state.z", .shape = "B H F"}},
       .results = {{.name = "o", .shape = "B T H Dv", .in_gradient = true}},
       .kept = {{.name = "z", .shape = "B T H"}},
@@ -56,11 +57,11 @@ void LinearAttentionCore::backward(const CoreGradCall<double>& call) const {
   reference::linear_attention_grad(args(call, options));
 }
 
-Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
-                       LinearState* state) {
+Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options, LinearState* state,
+                       const Value& positions) {
   const auto core = std::make_shared<LinearAttentionCore>(options);
-  if (state == nullptr) return run_core(core, {q, k, v}).front();
-  return run_core(core, {q, k, v}, {&state->s, &state->z}).front();
+  if (state == nullptr) return run_core(core, {q, k, v, positions}).front();
+  return run_core(core, {q, k, v, positions}, {&state->s, &state->z}).front();
 }
 
 }  // namespace rebased

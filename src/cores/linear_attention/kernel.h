@@ -25,6 +25,7 @@ struct LinearAttentionArgs {
   const Real* z0 = nullptr;  // [B, H, F]: initial state; both null for a fresh start
   Real* sT = nullptr;        // final state; both null when not wanted; may be s0, z0 themselves
   Real* zT = nullptr;
+  const int64_t* positions = nullptr;  // [B, T]: documents inside the rows (kernels/tools/documents.h), or null
   Form form = Form::kAuto;
   int64_t chunk = 0;        // tokens a chunk in the chunked form; 0 lets the kernel choose
   Real* scratch = nullptr;  // linear_attention_scratch(args) elements
@@ -43,6 +44,15 @@ struct LinearAttentionGradArgs {
   Real* d_z0 = nullptr;               // [B, H, F] or null
   Real* scratch = nullptr;            // linear_attention_grad_scratch(args) elements
 };
+
+template <class Real>
+constexpr int64_t key_dim(const LinearAttentionArgs<Real>& args) {
+  return args.F;
+}
+template <class Real>
+constexpr int64_t state_features(const LinearAttentionArgs<Real>& args) {
+  return args.F;
+}
 
 namespace reference {
 void linear_attention(const LinearAttentionArgs<double>& args) noexcept;

@@ -23,8 +23,9 @@ struct LinearState {
 };
 
 // q, k [B, T, H, F] already mapped, v [B, T, H, Dv] -> [B, T, H, Dv]: cores/linear_attention/kernel.h
+// positions [B, T] i64, or empty: of each token in its document, -1 for padding (kernels/tools/documents.h).
 Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
-                       LinearState* state = nullptr);
+                       LinearState* state = nullptr, const Value& positions = {});
 
 class LinearAttentionCore : public Core {
  public:

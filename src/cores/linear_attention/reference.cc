@@ -1,4 +1,7 @@
+#include "cores/linear_attention/documents.h"
 #include "cores/linear_attention/kernel.h"
+
+#include "cores/linear_attention/documents.h"
 
 namespace rebased::kernels::reference {
 namespace {
@@ -112,9 +115,7 @@ void clear(const GradArgs& grad) {
   }
 }
 
-}  // namespace
-
-void linear_attention(const Args& args) noexcept {
+void forward(const Args& args) {
   for (int64_t b = 0; b < args.B; ++b) {
     for (int64_t h = 0; h < args.H; ++h) {
       for (int64_t t = 0; t < args.T; ++t) forward_token(args, b, h, t);
@@ -123,7 +124,7 @@ void linear_attention(const Args& args) noexcept {
   }
 }
 
-void linear_attention_grad(const GradArgs& args) noexcept {
+void backward(const GradArgs& args) {
   const Args& x = args.forward;
   clear(args);
   for (int64_t b = 0; b < x.B; ++b) {
@@ -135,5 +136,11 @@ void linear_attention_grad(const GradArgs& args) noexcept {
     }
   }
 }
+
+}  // namespace
+
+void linear_attention(const Args& args) noexcept { over_documents(args, forward); }
+
+void linear_attention_grad(const GradArgs& args) noexcept { grads_over_documents(args, backward); }
 
 }  // namespace rebased::kernels::reference

@@ -28,7 +28,10 @@ QuadraticAttentionGradArgs<Real> args(const CoreGradCall<Real>& call, const Quad
 Signature signature_of(const char* q, const char* o, const char* z) {
   return {
       .name = "quadratic_attention",
-      .operands = {{.name = "q", .shape = q}, {.name = "k", .shape = "B T H Dk"}, {.name = "v", .shape = "B T H Dv"}},
+      .operands = {{.name = "q", .shape = q},
+                   {.name = "k", .shape = "B T H Dk"},
+                   {.name = "v", .shape = "B T H Dv"},
+                   {.name = "positions", .shape = "B T", .optional = true, .ids = true}},
       .states = {{.name = "state.s", .shape = "B H F Dv"}, {.name = "state.z", .shape = "B H F"}},
       .results = {{.name = "o", .shape = o, .in_gradient = true}},
       .kept = {{.name = "z", .shape = z}},
@@ -45,7 +48,8 @@ Value monomials(const Value& x, const QuadraticKernel& factors, const QuadraticK
 }
 
 // Keys that are wider than the kernel takes go by their features.
-Value by_features(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options, LinearState* state) {
+Value by_features(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options, LinearState* state,
+                  const Value& positions) {
   if (!options.queries.empty()) {
     throw ShapeError("[quadratic_attention] queries of some tokens: expected keys of at most {} channels, found {}",
                      +kernels::kMaxKeyDim, q.size(-1));
@@ -55,7 +59,7 @@ Value by_features(const Value& q, const Value& k, const Value& v, const Quadrati
   return linear_attention(
       monomials(q, {kernel.a, kernel.b * scale, kernel.c * scale * scale}, kernel), monomials(k, {1, 1, 1}, kernel), v,
       {.scale = 1, .eps = options.eps, .normalize = options.normalize, .form = options.form, .chunk = options.chunk},
-      state);
+      state, positions);
 }
 
 }  // namespace
@@ -102,13 +106,14 @@ void QuadraticAttentionCore::backward(const CoreGradCall<double>& call) const {
 }
 
 Value quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                          LinearState* state) {
-  if (!options.queries.empty() && state != nullptr)
-    throw ShapeError("[quadratic_attention] queries of some tokens take no state");
-  if (q && q.shape().rank() > 0 && q.size(-1) > kMaxKeyDim) return by_features(q, k, v, options, state);
+                          LinearState* state, const Value& positions) {
+  if (!options.queries.empty() && (state != nullptr || positions))
+    throw ShapeError("[quadratic_attention] queries of some tokens take no {}",
+                     state != nullptr ? "state" : "positions");
+  if (q && q.shape().rank() > 0 && q.size(-1) > kMaxKeyDim) return by_features(q, k, v, options, state, positions);
   const auto core = std::make_shared<QuadraticAttentionCore>(options);
-  if (state == nullptr) return run_core(core, {q, k, v}).front();
-  return run_core(core, {q, k, v}, {&state->s, &state->z}).front();
+  if (state == nullptr) return run_core(core, {q, k, v, positions}).front();
+  return run_core(core, {q, k, v, positions}, {&state->s, &state->z}).front();
 }
 
 }  // namespace rebased

@@ -1,6 +1,6 @@
 #include "cores/quadratic_attention/kernel.h"
 
-#include "kernels/causal/problem.h"
+#include "cores/linear_attention/cpu_documents.h"
 
 namespace rebased::kernels::cpu {
 namespace {
@@ -26,17 +26,27 @@ Form choose_form(const QuadraticAttentionArgs<float>& args) noexcept {
 }
 
 int64_t quadratic_attention_scratch(const QuadraticAttentionArgs<float>& args) noexcept {
-  return attention::scratch_floats(problem_of(args), false);
+  if (args.positions == nullptr) return attention::scratch_floats(problem_of(args), false);
+  return attention::documents_scratch(args, false,
+                                      [&](const Document& d) { return problem_of(document_args(args, d)); });
 }
 
 int64_t quadratic_attention_grad_scratch(const QuadraticAttentionGradArgs<float>& args) noexcept {
-  return attention::scratch_floats(problem_of(args), true);
+  if (args.forward.positions == nullptr) return attention::scratch_floats(problem_of(args), true);
+  return attention::documents_scratch(args.forward, true,
+                                      [&](const Document& d) { return problem_of(document_grad_args(args, d)); });
 }
 
-void quadratic_attention(const QuadraticAttentionArgs<float>& args) noexcept { attention::forward(problem_of(args)); }
+void quadratic_attention(const QuadraticAttentionArgs<float>& args) noexcept {
+  if (args.positions == nullptr) return attention::forward(problem_of(args));
+  attention::forward_documents(args,
+                               [](const QuadraticAttentionArgs<float>& document) { return problem_of(document); });
+}
 
 void quadratic_attention_grad(const QuadraticAttentionGradArgs<float>& args) noexcept {
-  attention::backward(problem_of(args));
+  if (args.forward.positions == nullptr) return attention::backward(problem_of(args));
+  attention::backward_documents(args,
+                                [](const QuadraticAttentionGradArgs<float>& document) { return problem_of(document); });
 }
 
 }  // namespace rebased::kernels::cpu

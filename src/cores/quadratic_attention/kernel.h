@@ -36,7 +36,7 @@ constexpr bool few_queries_cost_less(int64_t T, int64_t N, int64_t Dk, int64_t D
 //   normalize is false.
 // All arrays dense row-major. Source: arXiv:2402.10644 section 4.
 // With `queries`, only those tokens ask: q, o and z, and the gradients of q and o, then have N rows in place of T. They
-// take the parallel form, and no state.
+// take the parallel form, no state and no positions.
 template <class Real>
 struct QuadraticAttentionArgs {
   int64_t B = 0, T = 0, H = 0, Dk = 0, Dv = 0;  // Dk <= kMaxKeyDim
@@ -55,6 +55,7 @@ struct QuadraticAttentionArgs {
   const Real* z0 = nullptr;  // [B, H, F]: the initial state; both null for a fresh start
   Real* sT = nullptr;        // [B, H, F, Dv] and
   Real* zT = nullptr;        // [B, H, F]: the final state; both null when not wanted; may be s0, z0 themselves
+  const int64_t* positions = nullptr;  // [B, T]: documents inside the rows (kernels/tools/documents.h), or null
   Form form = Form::kAuto;
   int64_t chunk = 0;        // tokens a chunk in the chunked form; 0 lets the kernel choose
   Real* scratch = nullptr;  // quadratic_attention_scratch(args) elements
@@ -76,6 +77,15 @@ struct QuadraticAttentionGradArgs {
   Real* d_z0 = nullptr;        // [B, H, F] or null
   Real* scratch = nullptr;     // quadratic_attention_grad_scratch(args) elements
 };
+
+template <class Real>
+constexpr int64_t key_dim(const QuadraticAttentionArgs<Real>& args) {
+  return args.Dk;
+}
+template <class Real>
+constexpr int64_t state_features(const QuadraticAttentionArgs<Real>& args) {
+  return quadratic_feature_count(args.Dk, args.kernel);
+}
 
 // Oracle: double, plain loops, the quadratic definition (the state enters through its monomials).
 namespace reference {

@@ -20,12 +20,11 @@ struct QuadraticOptions {
   std::vector<int64_t> queries{};  // [B, N] tokens, ascending in a row: q is of these alone; empty: of all
 };
 
-// q, k [B, T, H, Dk], v [B, T, H, Dv] -> [B, T, H, Dv]: cores/quadratic_attention/kernel.h. With queries q [B, N, H,
-// Dk]
-// -> [B, N, H, Dv], in the parallel form and without a state. Wider keys than kMaxKeyDim go by their features, without
-// queries.
+// q, k [B, T, H, Dk], v [B, T, H, Dv] -> [B, T, H, Dv]: cores/quadratic_attention/kernel.h; positions as of
+// linear_attention. With queries q [B, N, H, Dk] -> [B, N, H, Dv], in the parallel form, without state or positions.
+// Wider keys than kMaxKeyDim go by their features, without queries.
 Value quadratic_attention(const Value& q, const Value& k, const Value& v, const QuadraticOptions& options,
-                          LinearState* state = nullptr);
+                          LinearState* state = nullptr, const Value& positions = {});
 
 class QuadraticAttentionCore : public Core {
  public:

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "cores/linear_attention/documents.h"
+
 namespace rebased::kernels::reference {
 namespace {
 
@@ -198,9 +200,7 @@ void clear(const GradArgs& grad) {
   }
 }
 
-}  // namespace
-
-void quadratic_attention(const Args& args) noexcept {
+void forward(const Args& args) {
   for (int64_t b = 0; b < args.B; ++b) {
     for (int64_t h = 0; h < args.H; ++h) {
       for (int64_t i = 0; i < query_count(args); ++i) forward_query(args, b, h, i);
@@ -209,7 +209,7 @@ void quadratic_attention(const Args& args) noexcept {
   }
 }
 
-void quadratic_attention_grad(const GradArgs& args) noexcept {
+void backward(const GradArgs& args) {
   const Args& x = args.forward;
   clear(args);
   for (int64_t b = 0; b < x.B; ++b) {
@@ -222,5 +222,11 @@ void quadratic_attention_grad(const GradArgs& args) noexcept {
     }
   }
 }
+
+}  // namespace
+
+void quadratic_attention(const Args& args) noexcept { over_documents(args, forward); }
+
+void quadratic_attention_grad(const GradArgs& args) noexcept { grads_over_documents(args, backward); }
 
 }  // namespace rebased::kernels::reference

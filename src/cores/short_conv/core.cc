@@ -16,6 +16,7 @@ ShortConvArgs<Real> args(const CoreCall<Real>& call, bool silu) {
           .x = call.in(0),
           .w = call.in(1),
           .bias = call.in(2),
+          .positions = call.ids(3),
           .silu = silu,
           .state0 = call.before[0],
           .y = call.results[0],
@@ -41,7 +42,8 @@ const Signature& ShortConvCore::signature() const {
       .name = "short_conv",
       .operands = {{.name = "x", .shape = "B T C"},
                    {.name = "w", .shape = "C K"},
-                   {.name = "bias", .shape = "C", .optional = true}},
+                   {.name = "bias", .shape = "C", .optional = true},
+                   {.name = "positions", .shape = "B T", .optional = true, .ids = true}},
       .states = {{.name = "state", .shape = "B K-1 C"}},
       .results = {{.name = "y", .shape = "B T C"}},
   };
@@ -61,8 +63,8 @@ void ShortConvCore::backward(const CoreGradCall<float>& call) const { cpu::short
 void ShortConvCore::forward(const CoreCall<double>& call) const { reference::short_conv(args(call, silu)); }
 void ShortConvCore::backward(const CoreGradCall<double>& call) const { reference::short_conv_grad(args(call, silu)); }
 
-Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state) {
-  return run_core(std::make_shared<ShortConvCore>(silu), {x, w, bias}, {state}).front();
+Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state, const Value& positions) {
+  return run_core(std::make_shared<ShortConvCore>(silu), {x, w, bias, positions}, {state}).front();
 }
 
 }  // namespace rebased

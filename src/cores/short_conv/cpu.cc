@@ -36,6 +36,11 @@ const float* input_row(const Args& a, int64_t b, int64_t s, int64_t c) {
   return a.state0 ? a.state0 + (b * (a.K - 1) + s + a.K - 1) * a.C + c : kZeros;
 }
 
+struct Row {
+  int64_t b;
+  int64_t n;  // tokens up to the last one that is no padding
+};
+
 // What one thread of the gradient works with for channels [c0, c0 + width) of some rows of the batch.
 struct GradBlock {
   int64_t c0 = 0, width = 0;
@@ -127,7 +132,10 @@ HWY_INLINE void any_token(const Sweep& s, const float* start, bool activate, flo
 // Points the sweep at taps [j0, ...) of channels [c0, ...) for token t of row b.
 HWY_INLINE void aim(const Args& a, int64_t b, int64_t t, int64_t j0, int64_t c0, Sweep& s) {
   s.taps = std::min(kTaps, a.K - j0);
-  for (int64_t j = 0; j < s.taps; ++j) s.inputs[j] = input_row(a, b, t - a.K + 1 + j0 + j, c0);
+  for (int64_t j = 0; j < s.taps; ++j) {
+    const int64_t lag = a.K - 1 - j0 - j;
+    s.inputs[j] = sees(a, b, t, lag) ? input_row(a, b, t - lag, c0) : kZeros;
+  }
 }
 
 // Tokens [begin, end) of the flattened [B, T].
@@ -220,16 +228,25 @@ HWY_INLINE void grad_token(const GradArgs& g, const GradBlock& k, int64_t b, int
   }
 }
 
+// Whether the token `lag` tokens behind input s sees it.
+HWY_INLINE bool seen_by(const Args& a, int64_t b, int64_t s, int64_t lag) {
+  return s + lag < a.T && sees(a, b, s + lag, lag);
+}
+
 // Gradient of input s (negative: of the state), from du of tokens t0 on and the final state.
-HWY_INLINE void d_input(const GradArgs& g, const GradBlock& k, int64_t b, int64_t s, int64_t t0, float* out) {
+HWY_INLINE void d_input(const GradArgs& g, const GradBlock& k, const Row& row, int64_t s, int64_t t0, float* out) {
   const Args& a = g.forward;
-  const int64_t slot = s - a.T + a.K - 1;
-  const float* start = g.d_stateT && slot >= 0 ? g.d_stateT + (b * (a.K - 1) + slot) * a.C + k.c0 : nullptr;
+  const auto [b, n] = row;
+  const int64_t slot = s - n + a.K - 1;
+  const bool kept = g.d_stateT && slot >= 0 && slot < a.K - 1 && (n == 0 || sees(a, b, n - 1, n - 1 - s));
+  const float* start = kept ? g.d_stateT + (b * (a.K - 1) + slot) * a.C + k.c0 : nullptr;
   const int64_t last = std::min(a.K - 1, s + a.K - 1);  // later taps would reach tokens before the first
+  int64_t first = 0;                                    // earlier taps would reach tokens that do not see it
+  while (a.positions && first <= last && !seen_by(a, b, s, a.K - 1 - first)) ++first;
   for_each_vector(k.width, [&](int64_t c, auto at) HWY_ATTR {
     Vec sum = start ? at.load(start + c) : hn::Zero(Tag());
     const float* du = k.du + (s + a.K - 1 - t0) * k.width + c;
-    for (int64_t j = 0; j <= last; ++j) {
+    for (int64_t j = first; j <= last; ++j) {
       sum = hn::MulAdd(at.load(k.taps + j * k.width + c), at.load(du - j * k.width), sum);
     }
     at.store(sum, out + c);
@@ -239,6 +256,7 @@ HWY_INLINE void d_input(const GradArgs& g, const GradBlock& k, int64_t b, int64_
 // Every token of row b, last block first, so that the du a block needs from behind it is at hand.
 HWY_INLINE void grad_row(const GradArgs& g, const GradBlock& k, int64_t b) {
   const Args& a = g.forward;
+  const Row row{b, tokens_of_row(a, b)};
   const int64_t kept = (a.K - 1) * k.width;
   std::fill_n(k.du, kTimeBlock * k.width + kept, 0.0f);
   const int64_t blocks = (a.T + kTimeBlock - 1) / kTimeBlock;
@@ -251,10 +269,10 @@ HWY_INLINE void grad_row(const GradArgs& g, const GradBlock& k, int64_t b) {
     for (int64_t i = rows - 1; i >= 0; --i) {
       grad_token(g, k, b, t0 + i, k.du + i * k.width);
     }
-    for (int64_t t = t0; t < t0 + rows; ++t) d_input(g, k, b, t, t0, g.dx + (b * a.T + t) * a.C + k.c0);
+    for (int64_t t = t0; t < t0 + rows; ++t) d_input(g, k, row, t, t0, g.dx + (b * a.T + t) * a.C + k.c0);
   }
   for (int64_t i = 0; g.d_state0 && i < a.K - 1; ++i) {
-    d_input(g, k, b, i - a.K + 1, 0, g.d_state0 + (b * (a.K - 1) + i) * a.C + k.c0);
+    d_input(g, k, row, i - a.K + 1, 0, g.d_state0 + (b * (a.K - 1) + i) * a.C + k.c0);
   }
 }
 
@@ -279,11 +297,14 @@ HWY_EXPORT(grad_channels);
 
 // The last K-1 inputs. A slot reads a later slot or a token, so that the state may be its own source.
 void advance_state(const Args& a, int64_t b) {
+  const int64_t n = tokens_of_row(a, b);
   for (int64_t i = 0; i < a.K - 1; ++i) {
     float* slot = a.stateT + (b * (a.K - 1) + i) * a.C;
     for (int64_t c = 0; c < a.C; c += kChannels) {
       const auto bytes = static_cast<size_t>(std::min(kChannels, a.C - c)) * sizeof(float);
-      std::memmove(slot + c, input_row(a, b, a.T - a.K + 1 + i, c), bytes);
+      const int64_t lag = a.K - 2 - i;
+      const bool seen = n == 0 || sees(a, b, n - 1, lag);
+      std::memmove(slot + c, seen ? input_row(a, b, n - 1 - lag, c) : kZeros, bytes);
     }
   }
 }

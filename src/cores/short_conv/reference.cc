@@ -14,16 +14,20 @@ double input(const Args& a, int64_t b, int64_t s, int64_t c) {
   return a.state0 ? a.state0[(b * (a.K - 1) + s + a.K - 1) * a.C + c] : 0;
 }
 
+// The input `lag` tokens before token t.
+double seen_input(const Args& a, int64_t b, int64_t t, int64_t lag, int64_t c) {
+  return sees(a, b, t, lag) ? input(a, b, t - lag, c) : 0;
+}
+
 double pre_activation(const Args& a, int64_t b, int64_t t, int64_t c) {
   double u = a.bias ? a.bias[c] : 0;
-  for (int64_t j = 0; j < a.K; ++j) u += a.w[c * a.K + j] * input(a, b, t - a.K + 1 + j, c);
+  for (int64_t j = 0; j < a.K; ++j) u += a.w[c * a.K + j] * seen_input(a, b, t, a.K - 1 - j, c);
   return u;
 }
 
-// dL/du, which is zero behind the last token.
+// dL/du of token t < T.
 double d_pre_activation(const ShortConvGradArgs<double>& g, int64_t b, int64_t t, int64_t c) {
   const Args& a = g.forward;
-  if (t >= a.T) return 0;
   const double dy = g.dy[(b * a.T + t) * a.C + c];
   if (!a.silu) return dy;
   const double u = pre_activation(a, b, t, c);
@@ -37,10 +41,11 @@ double d_input(const ShortConvGradArgs<double>& g, int64_t b, int64_t s, int64_t
   double d = 0;
   for (int64_t j = 0; j < a.K; ++j) {
     const int64_t t = s + a.K - 1 - j;
-    if (t >= 0) d += a.w[c * a.K + j] * d_pre_activation(g, b, t, c);
+    if (t >= 0 && t < a.T && sees(a, b, t, t - s)) d += a.w[c * a.K + j] * d_pre_activation(g, b, t, c);
   }
-  const int64_t slot = s - a.T + a.K - 1;
-  if (g.d_stateT && slot >= 0) d += g.d_stateT[(b * (a.K - 1) + slot) * a.C + c];
+  const int64_t n = tokens_of_row(a, b), slot = s - n + a.K - 1;
+  if (g.d_stateT && slot >= 0 && slot < a.K - 1 && (n == 0 || sees(a, b, n - 1, n - 1 - s)))
+    d += g.d_stateT[(b * (a.K - 1) + slot) * a.C + c];
   return d;
 }
 
@@ -53,9 +58,11 @@ void short_conv(const Args& a) noexcept {
         const double u = pre_activation(a, b, t, c);
         a.y[(b * a.T + t) * a.C + c] = a.silu ? u / (1 + std::exp(-u)) : u;
       }
-      // Slot i reads slot i + T or an input: in this order the state may be its own source.
+      // Slot i reads slot i + n or an input: in this order the state may be its own source.
+      const int64_t n = tokens_of_row(a, b);
       for (int64_t i = 0; a.stateT && i < a.K - 1; ++i) {
-        a.stateT[(b * (a.K - 1) + i) * a.C + c] = input(a, b, a.T - a.K + 1 + i, c);
+        const int64_t lag = a.K - 2 - i;
+        a.stateT[(b * (a.K - 1) + i) * a.C + c] = n == 0 ? input(a, b, -1 - lag, c) : seen_input(a, b, n - 1, lag, c);
       }
     }
   }
@@ -69,7 +76,7 @@ void short_conv_grad(const ShortConvGradArgs<double>& g) noexcept {
     for (int64_t c = 0; c < a.C; ++c) {
       for (int64_t t = 0; t < a.T; ++t) {
         const double du = d_pre_activation(g, b, t, c);
-        for (int64_t j = 0; j < a.K; ++j) g.dw[c * a.K + j] += du * input(a, b, t - a.K + 1 + j, c);
+        for (int64_t j = 0; j < a.K; ++j) g.dw[c * a.K + j] += du * seen_input(a, b, t, a.K - 1 - j, c);
         if (g.dbias) g.dbias[c] += du;
         g.dx[(b * a.T + t) * a.C + c] = d_input(g, b, t, c);
       }

@@ -5,8 +5,10 @@
 namespace rebased {
 
 // Causal depthwise convolution: x [B, T, C], w [C, K], bias [C] or empty -> [B, T, C], through SiLU where asked for;
-// state [B, K-1, C]: the last inputs, oldest first.
-Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state = nullptr);
+// state [B, K-1, C]: the last inputs, oldest first. positions [B, T] i64, or empty: of each token in its document, -1
+// for padding (kernels/tools/documents.h).
+Value short_conv(const Value& x, const Value& w, const Value& bias, bool silu, Value* state = nullptr,
+                 const Value& positions = {});
 
 class ShortConvCore : public Core {
  public:

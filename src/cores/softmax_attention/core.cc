@@ -24,6 +24,7 @@ SoftmaxAttentionArgs<Real> args(const CoreCall<Real>& call, const AttentionOptio
           .v = call.in(2),
           .query_pos = call.ids(3),
           .key_pos = call.ids(4),
+          .query_first = call.ids(5),
           .scale = options.scale,
           .window = options.window,
           .additive_mask = options.additive_mask,
@@ -70,7 +71,8 @@ const Signature& SoftmaxAttentionCore::signature() const {
                    {.name = "k", .shape = "B S Hkv Dk"},
                    {.name = "v", .shape = "B S Hkv Dv"},
                    {.name = "query_pos", .shape = "B T", .ids = true},
-                   {.name = "key_pos", .shape = "B S", .ids = true}},
+                   {.name = "key_pos", .shape = "B S", .ids = true},
+                   {.name = "query_first", .shape = "B T", .optional = true, .ids = true}},
       .results = {{.name = "o", .shape = "B T H Dv", .in_gradient = true}},
       .kept = {{.name = "lse", .shape = "B T H"}},
   };
@@ -108,8 +110,12 @@ Value softmax_attention(const Value& q, const Value& k, const Value& v, const At
   if (static_cast<bool>(positions.query) != static_cast<bool>(positions.key)) {
     throw ShapeError("[softmax_attention] query_pos and key_pos come together");
   }
+  if (positions.first && (!positions.query || options.window > 0)) {
+    throw ShapeError("[softmax_attention] query_first goes with query_pos, and without a window");
+  }
   const AttentionPositions placed = positions.query || !q || !k ? positions : positions_of_tokens(q, k);
-  return run_core(std::make_shared<SoftmaxAttentionCore>(options), {q, k, v, placed.query, placed.key}).front();
+  return run_core(std::make_shared<SoftmaxAttentionCore>(options), {q, k, v, placed.query, placed.key, placed.first})
+      .front();
 }
 
 }  // namespace rebased

@@ -50,9 +50,9 @@ inline void mask_slots(const softmax::Args& a, const softmax::Rows& rows, float*
     keys[s] = slots.positions[s] < 0 ? kHole : nearby(slots.positions[s], rows.earliest);
   }
   softmax::for_each_row(a, rows, [&](int64_t i, int64_t query, int64_t) HWY_ATTR {
-    const int64_t at = a.query_pos[query];
-    const int32_t oldest = a.window > 0 ? nearby(at - a.window, rows.earliest) : std::numeric_limits<int32_t>::min();
-    mask_row(scores + i * softmax::kKeys, keys, oldest, nearby(at, rows.earliest), a.additive_mask);
+    const int64_t first = first_seen(a, query);
+    const int32_t oldest = first > 0 ? nearby(first - 1, rows.earliest) : std::numeric_limits<int32_t>::min();
+    mask_row(scores + i * softmax::kKeys, keys, oldest, nearby(a.query_pos[query], rows.earliest), a.additive_mask);
   });
 }
 

@@ -14,7 +14,7 @@ using Args = SoftmaxAttentionArgs<double>;
 // Score of slot s for query (b, t, h); minus infinity where it has no weight.
 double score(const Args& a, int64_t b, int64_t t, int64_t h, int64_t s) {
   const int64_t query = a.query_pos[b * a.T + t], key = a.key_pos[b * a.S + s];
-  const bool visible = key >= 0 && key <= query && (a.window <= 0 || key > query - a.window);
+  const bool visible = key >= 0 && key <= query && key >= first_seen(a, b * a.T + t);
   if (!visible && (key < 0 || !a.additive_mask)) return -std::numeric_limits<double>::infinity();
   const double* q = a.q + ((b * a.T + t) * a.H + h) * a.Dk;
   const double* k = a.k + ((b * a.S + s) * a.Hkv + h / (a.H / a.Hkv)) * a.Dk;

@@ -22,7 +22,8 @@ struct Rows {
   int64_t key_head;
   int64_t first;  // row i of the (batch, key head) is query i / group, head i % group of the group
   int64_t count;
-  int64_t earliest, latest;  // positions of its queries
+  int64_t earliest, latest;            // positions of its queries
+  int64_t first_of_any, first_of_all;  // the earliest position that one of them sees, and that all of them do
 };
 
 inline int64_t heads_a_key(const Args& a) { return a.H / a.Hkv; }
@@ -40,6 +41,14 @@ inline Rows rows_of(const Args& a, int64_t item, int64_t block) {
   const int64_t begin = rows.first / group, end = (rows.first + rows.count - 1) / group + 1;
   rows.earliest = *std::min_element(positions + begin, positions + end);
   rows.latest = *std::max_element(positions + begin, positions + end);
+  if (a.query_first != nullptr) {
+    const int64_t* first = a.query_first + rows.b * a.T;
+    rows.first_of_any = *std::min_element(first + begin, first + end);
+    rows.first_of_all = *std::max_element(first + begin, first + end);
+  } else if (a.window > 0) {
+    rows.first_of_any = rows.earliest - a.window + 1;
+    rows.first_of_all = rows.latest - a.window + 1;
+  }
   return rows;
 }
 
@@ -82,12 +91,9 @@ enum class Sight { kNothing, kSome, kEverything };
 // What the rows see of a step.
 inline Sight sight(const Args& a, const Rows& rows, const Slots& slots) {
   if (slots.held == 0) return Sight::kNothing;
-  const bool windowed = a.window > 0;
-  if (!a.additive_mask && (slots.lowest > rows.latest || (windowed && slots.highest <= rows.earliest - a.window))) {
-    return Sight::kNothing;
-  }
-  const bool all = slots.held == kKeys && slots.highest <= rows.earliest;
-  return all && (!windowed || slots.lowest > rows.latest - a.window) ? Sight::kEverything : Sight::kSome;
+  if (!a.additive_mask && (slots.lowest > rows.latest || slots.highest < rows.first_of_any)) return Sight::kNothing;
+  const bool all = slots.held == kKeys && slots.highest <= rows.earliest && slots.lowest >= rows.first_of_all;
+  return all ? Sight::kEverything : Sight::kSome;
 }
 
 }  // namespace rebased::kernels::cpu::softmax

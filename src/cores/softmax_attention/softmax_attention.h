@@ -14,10 +14,11 @@ struct AttentionOptions {
 
 // Which keys a query sees. Empty: slot s is token s, query t is token S - T + t, causal. Else slot s of row b holds the
 // key of token key[b, s] (nothing when negative), and is seen when key <= query and, with a window, key > query -
-// window.
+// window; or, where `first` takes the window's place, key >= first.
 struct AttentionPositions {
   Value query{};  // [B, T] i64
   Value key{};    // [B, S] i64
+  Value first{};  // [B, T] i64, or empty
 };
 
 // q [B, T, H, Dk], k [B, S, Hkv, Dk], v [B, S, Hkv, Dv], H a multiple of Hkv -> [B, T, H, Dv]

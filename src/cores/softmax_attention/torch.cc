@@ -20,6 +20,7 @@ std::vector<Tensor> softmax_attention_composite(const Core& core, const std::vec
   const Tensor query_pos = operands[3].unsqueeze(2).unsqueeze(1), key_pos = operands[4].unsqueeze(1).unsqueeze(1);
   const Tensor held = key_pos >= 0;
   Tensor visible = held.logical_and(key_pos <= query_pos);  // [B, 1, T, S]
+  if (operands[5].defined()) visible = visible.logical_and(key_pos >= operands[5].unsqueeze(2).unsqueeze(1));
   if (options.window > 0) visible = visible.logical_and(key_pos > query_pos - options.window);
   const Tensor shown = options.additive_mask ? held.expand_as(visible) : visible;
   Tensor scores = torch::matmul(operands[0].transpose(1, 2), (k * options.scale).transpose(-1, -2));

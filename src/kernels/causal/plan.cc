@@ -61,7 +61,7 @@ constexpr int64_t kGroupFloats = int64_t{1} << 17;  // states of a group: half o
 
 int64_t group_of(const Problem& x, const Plan& plan) {
   if (plan.form != Form::kChunked || plan.segments > 1) return 1;
-  const int64_t threads = thread_count();
+  const int64_t threads = threads_of(x);
   for (int64_t group = x.H; group > 1; --group) {
     const int64_t items = x.B * x.H / group;
     const bool balanced = items % threads == 0 || items >= 4 * threads;
@@ -71,6 +71,8 @@ int64_t group_of(const Problem& x, const Plan& plan) {
 }
 
 }  // namespace
+
+int threads_of(const Problem& x) noexcept { return x.threads > 0 ? x.threads : thread_count(); }
 
 Form choose_form(const Problem& x) noexcept {
   if (x.queries != nullptr) return Form::kParallel;
@@ -106,7 +108,7 @@ Plan make_plan(const Problem& x, bool backward) noexcept {
   plan.state_floats = plan.states ? std::max(x.F * plan.value_ld + behind, turned) : 0;
   if (plan.form == Form::kChunked) {
     const int64_t chunks = (x.T + plan.tile - 1) / plan.tile;
-    plan.segments = std::clamp<int64_t>(thread_count() / std::max<int64_t>(x.B * x.H, 1), 1, chunks);
+    plan.segments = std::clamp<int64_t>(threads_of(x) / std::max<int64_t>(x.B * x.H, 1), 1, chunks);
   }
   plan.group = group_of(x, plan);
   const bool streamed_pairs = backward && plan.narrow && x.T <= kStreamedRow;
@@ -142,7 +144,7 @@ int64_t carve(const Problem& x, const Plan& plan, bool backward, float* base, Wo
 int64_t scratch_floats(const Problem& x, bool backward) noexcept {
   const Plan plan = make_plan(x, backward);
   const int64_t shared = plan.segments > 1 ? x.B * x.H * plan.segments * plan.state_floats * (backward ? 2 : 1) : 0;
-  return kPad + shared + thread_count() * plan.workspace;
+  return kPad + shared + threads_of(x) * plan.workspace;
 }
 
 }  // namespace rebased::kernels::cpu::attention

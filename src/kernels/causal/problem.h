@@ -26,6 +26,7 @@ struct Problem {
   Form form = Form::kAuto;
   int64_t chunk = 0;
   float* scratch = nullptr;
+  int threads = 0;  // 1: the caller's alone; 0: all
   const float *d_o = nullptr, *d_sT = nullptr, *d_zT = nullptr;
   float *dq = nullptr, *dk = nullptr, *dv = nullptr, *d_s0 = nullptr, *d_z0 = nullptr;
 };
@@ -53,6 +54,9 @@ Problem with_gradients(Problem x, const GradArgs& args) {
   x.scratch = args.scratch;
   return x;
 }
+
+// Threads that work on it.
+int threads_of(const Problem& problem) noexcept;
 
 // Whether queries and keys are their own features.
 constexpr bool plain(const Problem& x) { return x.linear && !x.constant && !x.quadratic && x.b == 1; }

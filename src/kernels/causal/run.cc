@@ -67,8 +67,9 @@ class Scratch {
   }
   Workspace workspace() const {
     const int64_t states = plan_.segments > 1 ? x_.B * x_.H * plan_.segments * plan_.state_floats : 0;
+    const int64_t lane = x_.threads == 1 ? 0 : thread_index();
     Workspace w;
-    carve(x_, plan_, backward_, base_ + states * (backward_ ? 2 : 1) + thread_index() * plan_.workspace, w);
+    carve(x_, plan_, backward_, base_ + states * (backward_ ? 2 : 1) + lane * plan_.workspace, w);
     return w;
   }
 

@@ -20,8 +20,9 @@ bool uses_kernels(const Tensor& x) { return x.is_cpu() && x.scalar_type() == tor
 
 Shape shape_of(const Tensor& x) { return Shape(std::span<const int64_t>(x.sizes().data(), x.sizes().size())); }
 
-// The first result of a core on whole sequences; an undefined operand is absent.
-Tensor run(std::shared_ptr<const Core> core, const std::vector<Tensor>& operands) {
+// The first result of a core on whole sequences; an operand that is undefined or left out at the end is absent.
+Tensor run(std::shared_ptr<const Core> core, std::vector<Tensor> operands) {
+  operands.resize(core->signature().operands.size());
   std::vector<Shape> shapes;
   for (const Tensor& operand : operands) shapes.push_back(operand.defined() ? shape_of(operand) : Shape());
   std::vector<const Shape*> given;
@@ -39,7 +40,7 @@ Tensor quadratic_attention(const Tensor& q, const Tensor& k, const Tensor& v, do
   const auto core = std::make_shared<QuadraticAttentionCore>(options);
   if (q.size(-1) <= kernels::kMaxKeyDim) return run(core, {q, k, v});
   std::vector<Tensor> none;
-  return composite_of(*core)(*core, {q, k, v}, none).front();
+  return composite_of(*core)(*core, {q, k, v, Tensor()}, none).front();
 }
 
 // q, k [B, T, H, F] already mapped, v [B, T, H, Dv] -> [B, T, H, Dv].
