@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/layout.h"
 #include "base/rng.h"
 #include "cores/linear_attention/linear_attention.h"
 #include "engine/vocabulary.h"
@@ -20,8 +21,8 @@ class Observer {
   virtual void observe(std::string_view name, const Value& value) = 0;
 };
 
-// What a forward pass is told besides its input. Everything is optional; a mixer that cannot honour a field that is set
-// refuses it by name (SequenceMixer::forward checks its traits), nothing is silently ignored.
+// What a forward pass is told besides its input. Everything is optional; a mixer that cannot honour what is set refuses
+// it by name (SequenceMixer::forward), nothing is silently ignored.
 struct Context {
   bool training = false;     // dropout acts
   uint64_t dropout_key = 0;  // one key a step; each place derives its own stream from it
@@ -29,14 +30,10 @@ struct Context {
   Form form = Form::kAuto;  // algorithm inside linear mixers
   int64_t chunk = 0;        // their chunk length; 0: their choice
 
-  Value padding{};                    // [B, T] in the compute dtype: 1 for a token, 0 for padding
-  Value document_ids{};               // [B, T] i64: state is reset where it changes inside a packed row
-  std::vector<int64_t> prefix_len{};  // [B]: leading tokens of the row, all in this call, that may all see
-                                      // each other (prefix language models, JRT)
-  std::vector<int64_t> outputs{};     // [B, N]: tokens, ascending in a row, whose outputs are wanted, as many of
-                                      // each row; empty: of all
-  Value memory{};                     // [B, S, C]: keys and values of cross-attention
-  Value memory_padding{};             // [B, S]
+  const Layout* layout = nullptr;  // of the tokens; null: every row is one document that continues its state. Outputs
+                                   // of padding mean nothing, and no gradient may come to them
+  std::vector<int64_t> outputs{};  // [B, N]: tokens, ascending in a row, whose outputs are wanted, as many of
+                                   // each row; empty: of all
 
   Observer* observer = nullptr;
   std::map<std::string, std::any>* scratch =

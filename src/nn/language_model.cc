@@ -81,12 +81,13 @@ bool rows_alike(const std::vector<int64_t>& positions, int64_t B) {
 
 }  // namespace
 
-Value LanguageModel::embed(const Value& tokens, const ModelState* state) const {
+Value LanguageModel::embed(const Value& tokens, const Context& ctx, const ModelState* state) const {
   const Value words = embedding(tokens, word_embeddings_->value);
   if (position_embeddings_ == nullptr) return words;
-  const std::vector<int64_t> positions =
-      host_positions(tokens.size(0), tokens.size(1), state != nullptr ? &state->layers.front() : nullptr);
-  for (int64_t position : positions) {
+  std::vector<int64_t> positions =
+      host_positions(tokens.size(0), tokens.size(1), ctx, state != nullptr ? &state->layers.front() : nullptr);
+  for (int64_t& position : positions) {
+    position = std::max<int64_t>(position, 0);  // padding takes any
     if (position >= config_.max_tokens) {
       throw ShapeError("token {} is beyond the model's position table of {} tokens", position + 1, config_.max_tokens);
     }
@@ -107,7 +108,7 @@ Value LanguageModel::hidden(const Value& tokens, const Context& ctx, ModelState*
   }
   Context inner = ctx;
   inner.outputs.clear();
-  Stream stream{embed(tokens, state), {}};
+  Stream stream{embed(tokens, ctx, state), {}};
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     MixerState* own = state != nullptr ? &state->layers[layer] : nullptr;
     stream = blocks_[layer]->forward(stream, layer + 1 < blocks_.size() ? inner : ctx, own, aux_loss);

@@ -56,7 +56,7 @@ class LanguageModel {
   void after_step();
 
  private:
-  Value embed(const Value& tokens, const ModelState* state) const;
+  Value embed(const Value& tokens, const Context& ctx, const ModelState* state) const;
   const Value& head() const;
 
   ModelConfig config_;

@@ -48,8 +48,8 @@ ShortConv::ShortConv(const Scope& scope, int64_t channels, int64_t kernel, bool 
   if (bias) bias_ = &scope.gain_or_bias("bias", Shape({channels}), init::uniform(bound));
 }
 
-Value ShortConv::operator()(const Value& x, Value* state) const {
-  return short_conv(x, weight_->value, value_or_empty(bias_), silu_, state);
+Value ShortConv::operator()(const Value& x, Value* state, const Value& positions) const {
+  return short_conv(x, weight_->value, value_or_empty(bias_), silu_, state, positions);
 }
 
 }  // namespace rebased

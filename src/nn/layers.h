@@ -52,7 +52,7 @@ class ShortConv {
  public:
   ShortConv() = default;
   ShortConv(const Scope& scope, int64_t channels, int64_t kernel, bool bias, bool silu);
-  Value operator()(const Value& x, Value* state) const;
+  Value operator()(const Value& x, Value* state, const Value& positions = {}) const;  // as short_conv
   int64_t channels() const { return channels_; }
   int64_t kernel() const { return kernel_; }
 

@@ -2,17 +2,17 @@
 
 namespace rebased {
 
-std::vector<int64_t> host_positions(int64_t B, int64_t T, const MixerState* state) {
-  std::vector<int64_t> positions(static_cast<size_t>(B * T));
-  for (int64_t b = 0; b < B; ++b) {
-    const int64_t first = state != nullptr ? state->positions[static_cast<size_t>(b)] : 0;
-    for (int64_t t = 0; t < T; ++t) positions[static_cast<size_t>(b * T + t)] = first + t;
-  }
-  return positions;
+std::vector<int64_t> host_positions(int64_t B, int64_t T, const Context& ctx, const MixerState* state) {
+  const std::span<const int64_t> before = state != nullptr ? state->positions : std::span<const int64_t>();
+  return ctx.layout != nullptr ? ctx.layout->positions(before) : Layout::whole(B, T).positions(before);
 }
 
-Value token_positions(const Value& x, const MixerState* state) {
-  return positions_of(x, host_positions(x.size(0), x.size(1), state));
+Value token_positions(const Value& x, const Context& ctx, const MixerState* state) {
+  return positions_of(x, host_positions(x.size(0), x.size(1), ctx, state));
+}
+
+Value document_positions(const Value& x, const Context& ctx, const MixerState* state) {
+  return ctx.layout != nullptr && !ctx.layout->is_whole() ? token_positions(x, ctx, state) : Value();
 }
 
 Value positions_of(const Value& x, std::span<const int64_t> tokens) {

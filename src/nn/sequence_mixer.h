@@ -18,12 +18,12 @@ struct MixerTraits {
   enum class StateKind : uint8_t { kNone, kFixed, kGrowing };
 
   StateKind state = StateKind::kFixed;
-  bool exact_split = true;       // the law: outputs do not depend on how the sequence is cut into calls
-  bool padding = false;          // honours Context::padding
-  bool documents = false;        // honours Context::document_ids
-  bool prefix = false;           // honours Context::prefix_len
-  bool cross_attention = false;  // needs Context::memory
-  int64_t max_tokens = 0;        // longest sequence; 0: no limit
+  bool exact_split = true;  // the law: outputs do not depend on how the sequence is cut into calls
+  // What becomes of a prefix whose tokens see each other: it is refused, it changes nothing (convolutions beside a
+  // mixer that honours it), or it is honoured.
+  enum class Prefix : uint8_t { kRefused, kIndifferent, kHonoured };
+  Prefix prefix = Prefix::kRefused;
+  int64_t max_tokens = 0;  // longest document; 0: no limit
 };
 
 struct MixerOutput {
@@ -51,7 +51,9 @@ class SequenceMixer {
   SequenceMixer& operator=(const SequenceMixer&) = delete;
 
   // x [B, T, C] -> y [B, T, C], T >= 1. state may be null; else the pass continues from it and advances it by T tokens.
-  // With ctx.outputs y holds the outputs of these tokens alone; the state sees all of x as ever.
+  // With ctx.outputs y holds the outputs of these tokens alone; the state sees all of x as ever. With ctx.layout every
+  // document comes out as it would alone, the first one of a row behind its state where it continues it, and the state
+  // is that of the last one.
   // The law, for every split t: forward(x, s) == cat(forward(x[:t], s), forward(x[t:], s)), and equal final states.
   // Throws ShapeError, and ConfigError for a context that traits() cannot honour.
   MixerOutput forward(const Value& x, const Context& ctx, MixerState* state);
@@ -67,11 +69,17 @@ class SequenceMixer {
 
  protected:
   virtual MixerOutput run(const Value& x, const Context& ctx, MixerState* state) = 0;
+  // Whether run() resets itself where documents of ctx.layout begin, and passes over padding; else forward() runs the
+  // documents apart, as rows of their own. Those that continue a state begin at token 0.
+  virtual bool resets(const Layout& /*layout*/) const { return false; }
   // For ctx.outputs alone, [B, N, C]: by computing all of them, unless a mixer knows a cheaper way.
   virtual MixerOutput run_outputs(const Value& x, const Context& ctx, MixerState* state);
   const std::string& path() const { return path_; }  // "layers.1.mixer": names streams and observations
 
  private:
+  MixerOutput run_layout(const Value& x, const Context& ctx, MixerState* state);
+  MixerOutput run_apart(const Value& x, const Context& ctx, MixerState* state);
+
   std::string path_;
 };
 

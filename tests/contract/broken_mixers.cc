@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "base/threads.h"
+#include "engine/cpu/cpu_engine.h"
 #include "nn/layers.h"
 #include "nn/positions.h"
 
@@ -29,8 +31,12 @@ enum class Fault : uint8_t {
   kPrecisionDependent,
   kFormDependent,
   kThreadDependent,
+  kIgnoresDocuments,
   kIgnoresPadding,
+  kCutsDocumentGradient,
   kIgnoresPrefix,
+  kLimitsRows,
+  kPackedDependent,
   kDropsToken,
   kPutsOutFirstTokens,
   kHalvesOutputGradient,
@@ -51,7 +57,8 @@ class FaultyMixer : public SequenceMixer {
   }
 
   MixerTraits traits() const override {
-    return {.padding = fault_ == Fault::kIgnoresPadding, .prefix = fault_ == Fault::kIgnoresPrefix};
+    return {.prefix = fault_ == Fault::kIgnoresPrefix ? MixerTraits::Prefix::kHonoured : MixerTraits::Prefix::kRefused,
+            .max_tokens = fault_ == Fault::kLimitsRows ? kLimit : 0};
   }
 
   std::vector<StateArray> state_arrays(int64_t tokens) const override {
@@ -62,9 +69,26 @@ class FaultyMixer : public SequenceMixer {
   }
 
  protected:
+  bool resets(const Layout& layout) const override {
+    switch (fault_) {
+      case Fault::kIgnoresPadding: {
+        const std::vector<int64_t> positions = layout.positions();
+        return std::count(positions.begin(), positions.end(), -1) > 0;
+      }
+      case Fault::kIgnoresDocuments:
+      case Fault::kCutsDocumentGradient:
+      case Fault::kIgnoresPrefix:
+      case Fault::kLimitsRows:
+        return true;
+      default:
+        return false;
+    }
+  }
+
   MixerOutput run(const Value& x_in, const Context& ctx, MixerState* state) override {
+    if (fault_ == Fault::kLimitsRows && x_in.size(1) > kLimit) throw ShapeError("a row is too long");
     const Value x = fault_ == Fault::kSeesNextToken ? with_next_token(x_in) : x_in;
-    const Value positions = token_positions(x, state);
+    const Value positions = token_positions(x, ctx, state);
     const Value q = features(q_(x), positions), k = features(k_(x), positions), v = split_heads(v_(x), kHeads);
     Value y = o_(merge_heads(attend(q, k, v, ctx, state)));
     if (state != nullptr && fault_ == Fault::kCountsPositionsTwice) {
@@ -74,6 +98,8 @@ class FaultyMixer : public SequenceMixer {
       const Value parts[] = {(*state)["log"], x.engine().full(Shape({x.size(0), x.size(1)}), x.dtype(), 0)};
       (*state)["log"] = concat(parts, 1);
     }
+    if (fault_ == Fault::kCutsDocumentGradient && ctx.layout != nullptr)
+      y = add(scale_shift(y, 0.5), scale_shift(detach(y), 0.5));
     return {faulty_output(y, x), {}};
   }
 
@@ -89,7 +115,7 @@ class FaultyMixer : public SequenceMixer {
   }
 
  private:
-  static constexpr int64_t kHeads = 2, kWidth = 4;
+  static constexpr int64_t kHeads = 2, kWidth = 4, kLimit = 150;
 
   static Value features(const Value& x, const Value& positions) {
     return scale_shift(unary(UnaryOp::kElu, rope(split_heads(x, kHeads), positions, {})), 1, 1);
@@ -105,12 +131,13 @@ class FaultyMixer : public SequenceMixer {
   Value attend(const Value& q, const Value& k, const Value& v, const Context& ctx, MixerState* state) const {
     const double eps = fault_ == Fault::kFormDependent && ctx.form == Form::kRecurrent ? 0.1 : 1e-3;
     const LinearOptions options{.eps = eps, .form = ctx.form, .chunk = ctx.chunk};
-    if (state == nullptr) return linear_attention(q, k, v, options);
+    const Value documents = fault_ == Fault::kCutsDocumentGradient ? document_positions(q, ctx, state) : Value();
+    if (state == nullptr) return linear_attention(q, k, v, options, nullptr, documents);
     LinearState sums{(*state)["s"], (*state)["z"]};
     if (fault_ == Fault::kForgetsNormaliser) sums.z = scale_shift(sums.z, 0);
     if (fault_ == Fault::kStartsUnlikeReset && state->positions[0] == 0) sums.z = scale_shift(sums.z, 1, 0.5);
     if (fault_ == Fault::kCutsStateGradient) sums = {detach(sums.s), detach(sums.z)};
-    Value o = linear_attention(q, k, v, options, &sums);
+    Value o = linear_attention(q, k, v, options, &sums, documents);
     if (fault_ == Fault::kForgetsToAdvance) return o;
     (*state)["s"] = sums.s;
     (*state)["z"] = sums.z;
@@ -127,6 +154,11 @@ class FaultyMixer : public SequenceMixer {
         return scale_shift(y, x.engine().name() == "cpu" ? 1.001 : 1);
       case Fault::kPrecisionDependent:
         return scale_shift(y, x.dtype() == DType::kF32 ? 1.001 : 1);
+      case Fault::kPackedDependent: {
+        const Value matrix = x.engine().matrix(x.engine().full(Shape({16, 32}), x.dtype(), 0));
+        const bool packed = x.engine().name() == "cpu" && CpuEngine::bytes_held(matrix) < 16 * 32 * 4;
+        return scale_shift(y, packed ? 2 : 1);
+      }
       case Fault::kThreadDependent:
         return scale_shift(y, 1 + 0.01 * thread_count());
       case Fault::kLeaksDetachedGradient: {
@@ -190,8 +222,12 @@ const std::vector<BrokenMixer>& broken_mixers() {
     add(Fault::kPrecisionDependent, "PrecisionDependent", "Kernels");
     add(Fault::kFormDependent, "FormDependent", "Forms");
     add(Fault::kThreadDependent, "ThreadDependent", "Threads");
-    add(Fault::kIgnoresPadding, "IgnoresPadding", "Contexts");
-    add(Fault::kIgnoresPrefix, "IgnoresPrefix", "Contexts");
+    add(Fault::kLimitsRows, "LimitsRows", "Limits");
+    add(Fault::kIgnoresDocuments, "IgnoresDocuments", "Documents");
+    add(Fault::kIgnoresPadding, "IgnoresPadding", "Padding");
+    add(Fault::kCutsDocumentGradient, "CutsDocumentGradient", "DocumentGradients");
+    add(Fault::kIgnoresPrefix, "IgnoresPrefix", "Prefixes");
+    add(Fault::kPackedDependent, "PackedDependent", "PackedWeights");
     add(Fault::kDropsToken, "DropsToken", "Shapes");
     add(Fault::kPutsOutFirstTokens, "PutsOutFirstTokens", "Outputs");
     add(Fault::kHalvesOutputGradient, "HalvesOutputGradient", "OutputGradients");

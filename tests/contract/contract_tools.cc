@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 namespace rebased::testing {
 
 void note(Violations& violations, const std::string& problem) {
@@ -56,6 +58,39 @@ void compare_states(Violations& violations, const std::string& what, const Mixer
     const HostArray exact = read(expected.arrays()[i].value);
     note(violations, difference(fmt::format("{}, state {}", what, expected.arrays()[i].name),
                                 read(found.arrays()[i].value), exact, where.bound(subject, exact)));
+  }
+}
+
+HostArray loss_weights(const Shape& shape) { return HostArray::normal(shape, derive_key(3, "loss")); }
+
+Graded graded(Built& built, const HostArray& x_in, const MakeLoss& make_loss) {
+  Graded result;
+  const Value x = write(*built.engine, x_in);
+  track(x);
+  result.names.emplace_back("x");
+  result.leaves.push_back(x);
+  for (const Param& param : built.store.params()) {
+    if (!param.spec.trainable) continue;
+    result.names.push_back(param.spec.name);
+    result.leaves.push_back(param.value);
+  }
+  const std::vector<Weighted> loss = make_loss(built, x);
+  result.y = read(loss.front().output);
+  result.grads = gradients(loss, result.leaves);
+  return result;
+}
+
+void compare_graded(Violations& violations, const std::string& what, const Graded& found, const Graded& exact,
+                    const Subject& subject, const EngineCase& where) {
+  note(violations, difference(what + ", output", found.y, exact.y, where.bound(subject, exact.y)));
+  for (size_t i = 0; i < exact.grads.size(); ++i) {
+    if (found.grads[i].has_value() != exact.grads[i].has_value()) {
+      violations.push_back(fmt::format("{}: {} gets a gradient in one of two ways only", what, exact.names[i]));
+    } else if (exact.grads[i]) {
+      const double bound = kGradientFactor * where.bound(subject, *exact.grads[i]);
+      note(violations, difference(fmt::format("{}, gradient of {}", what, exact.names[i]), *found.grads[i],
+                                  *exact.grads[i], bound));
+    }
   }
 }
 

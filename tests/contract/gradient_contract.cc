@@ -11,54 +11,11 @@
 namespace rebased::testing {
 namespace {
 
-// Gradients of <w, y> + what `more` adds, with respect to x and every trainable parameter.
-struct Graded {
-  std::vector<std::string> names;
-  std::vector<Value> leaves;
-  HostArray y;
-  std::vector<std::optional<HostArray>> grads;
-};
-
-using MakeLoss = std::function<std::vector<Weighted>(Built& built, const Value& x)>;
-
-HostArray loss_weights(const Shape& shape) { return HostArray::normal(shape, derive_key(3, "loss")); }
-
-Graded graded(Built& built, const HostArray& x_in, const MakeLoss& make_loss) {
-  Graded result;
-  const Value x = write(*built.engine, x_in);
-  track(x);
-  result.names.emplace_back("x");
-  result.leaves.push_back(x);
-  for (const Param& param : built.store.params()) {
-    if (!param.spec.trainable) continue;
-    result.names.push_back(param.spec.name);
-    result.leaves.push_back(param.value);
-  }
-  const std::vector<Weighted> loss = make_loss(built, x);
-  result.y = read(loss.front().output);
-  result.grads = gradients(loss, result.leaves);
-  return result;
-}
-
 MakeLoss plain_loss(const Context& ctx) {
   return [ctx](Built& built, const Value& x) {
     const Value y = built.run(x, nullptr, ctx);
     return std::vector<Weighted>{{y, loss_weights(y.shape())}};
   };
-}
-
-void compare_graded(Violations& violations, const std::string& what, const Graded& found, const Graded& exact,
-                    const Subject& subject, const EngineCase& where) {
-  note(violations, difference(what + ", output", found.y, exact.y, where.bound(subject, exact.y)));
-  for (size_t i = 0; i < exact.grads.size(); ++i) {
-    if (found.grads[i].has_value() != exact.grads[i].has_value()) {
-      violations.push_back(fmt::format("{}: {} gets a gradient in one of two ways only", what, exact.names[i]));
-    } else if (exact.grads[i]) {
-      const double bound = kGradientFactor * where.bound(subject, *exact.grads[i]);
-      note(violations, difference(fmt::format("{}, gradient of {}", what, exact.names[i]), *found.grads[i],
-                                  *exact.grads[i], bound));
-    }
-  }
 }
 
 }  // namespace
@@ -232,7 +189,12 @@ Violations check_carried_gradients(const Subject& subject) {
 const std::vector<Promise>& promises() {
   static const std::vector<Promise> all = {
       {"Shapes", check_shapes},
-      {"Contexts", check_contexts},
+      {"Limits", check_limits},
+      {"Documents", check_documents},
+      {"Padding", check_padding},
+      {"DocumentGradients", check_document_gradients},
+      {"Prefixes", check_prefixes},
+      {"PackedWeights", check_packed_weights},
       {"Outputs", check_outputs},
       {"Causality", check_causality},
       {"Rows", check_rows},

@@ -12,7 +12,12 @@ namespace rebased::testing {
 using Violations = std::vector<std::string>;
 
 Violations check_shapes(const Subject& subject);     // [B, T, C] in and out, finite; unfit operands refused
-Violations check_contexts(const Subject& subject);   // context fields: honoured where the traits say so, else refused
+Violations check_limits(const Subject& subject);     // documents beyond max_tokens are refused
+Violations check_documents(const Subject& subject);  // packed ones come out as alone, behind a state and into one
+Violations check_padding(const Subject& subject);    // in front, behind, all of a row: as if it were not there
+Violations check_document_gradients(const Subject& subject);
+Violations check_prefixes(const Subject& subject);        // honoured, without effect, or refused, as the traits say
+Violations check_packed_weights(const Subject& subject);  // bf16, int8 and int4: the function of the rounded weights
 Violations check_outputs(const Subject& subject);    // those of some tokens are those of all at these tokens
 Violations check_causality(const Subject& subject);  // a changed token changes no earlier output
 Violations check_rows(const Subject& subject);       // batch rows do not see each other

@@ -8,8 +8,9 @@
 namespace rebased::testing {
 namespace {
 
-// float32 rounds by 6e-8; 130 channels and tokens are summed, in chains that round a few times: 2e-5 is 300 roundings.
-constexpr double kSums = 2e-5;
+// What a mixer that sums over tokens and channels without cancellation takes: float32 rounds by 6e-8, and 130 channels
+// and tokens are summed in chains that round a few times, 300 roundings in all.
+constexpr double kSums = kLeastTolerance;
 constexpr const char* kSumsReason = "300 roundings of 6e-8 along sums over tokens and channels";
 // The running sums of a squared score cancel where a query is nearly orthogonal to the keys: relative errors grow by
 // |q|^2 |k|^2 over the normaliser, which eps = 0.1 keeps below about 20.

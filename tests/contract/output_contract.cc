@@ -10,21 +10,6 @@
 #include "cores/linear_attention/linear_attention.h"
 
 namespace rebased::testing {
-namespace {
-
-template <class Expected, class F>
-void expect_refusal(Violations& violations, const std::string& what, const F& f) {
-  try {
-    f();
-    violations.push_back(what + " is not refused");
-  } catch (const Expected&) {
-  } catch (const std::exception& other) {
-    violations.push_back(fmt::format("{} is refused with the wrong kind of error: {}", what, other.what()));
-  }
-}
-
-}  // namespace
-
 Violations check_shapes(const Subject& subject) {
   Violations violations;
   for (const EngineCase& where : every_case()) {
@@ -52,81 +37,18 @@ Violations check_shapes(const Subject& subject) {
   return violations;
 }
 
-namespace {
-
-constexpr int64_t kApart = 3, kTogether = 6;  // tokens in front that are padding or another document, and tokens behind
-
-// Tokens behind padding, or behind another document, come out as they would alone.
-void check_apart(Violations& violations, const std::string& what, Built& built, const Subject& subject,
-                 const EngineCase& where, const Context& ctx) {
-  const HostArray x = tokens(1, kApart + kTogether);
-  const HostArray alone = built.run(x.sliced(1, kApart, kTogether));
-  note(violations,
-       difference(what, built.run(x, nullptr, ctx).sliced(1, kApart, kTogether), alone, where.bound(subject, alone)));
-}
-
-// A prefix of the row sees itself whole, nothing sees beyond it, and what follows goes on from the state.
-void check_prefix(Violations& violations, Built& built, const Subject& subject, const EngineCase& where) {
-  constexpr int64_t kPrefix = 4, kAll = 9;
-  const HostArray x = tokens(2, kAll), other = tokens(2, kAll, 99);
-  auto run = [&](const HostArray& input, int64_t prefix, MixerState* state) {
-    Context ctx;
-    if (prefix > 0) ctx.prefix_len = {prefix, prefix};
-    return built.run(input, state, ctx);
-  };
-  auto changed_at = [&](int64_t t) {
-    return joined_time({x.sliced(1, 0, t), other.sliced(1, t, 1), x.sliced(1, t + 1, kAll - t - 1)});
-  };
-  const HostArray y = run(x, kPrefix, nullptr);
-  const double bound = where.bound(subject, y);
-  const HostArray inside = run(changed_at(kPrefix - 1), kPrefix, nullptr),
-                  behind = run(changed_at(kPrefix), kPrefix, nullptr);
-  if (difference("", inside.sliced(1, 0, 1), y.sliced(1, 0, 1), 100 * bound).empty())
-    note(violations, "with a prefix, its first token does not see its last");
-  note(violations, difference("a prefix, the token behind it changed", behind.sliced(1, 0, kPrefix),
-                              y.sliced(1, 0, kPrefix), bound));
-  MixerState state = built.state(2);
-  const HostArray front = run(x.sliced(1, 0, kPrefix + 1), kPrefix, &state);
-  const HostArray rest = run(x.sliced(1, kPrefix + 1, kAll - kPrefix - 1), 0, &state);
-  note(violations, difference("a prefix, then the rest from the state", joined_time({front, rest}), y, bound));
-  auto refused = [&](const char* what, std::vector<int64_t> prefix_len, MixerState* from) {
-    Context ctx;
-    ctx.prefix_len = std::move(prefix_len);
-    expect_refusal<ShapeError>(violations, what, [&] { built.run(x, from, ctx); });
-  };
-  refused("a prefix for one row of two", {1}, nullptr);
-  refused("a prefix longer than the row", {1, kAll + 1}, nullptr);
-  refused("a prefix behind the first tokens", {0, 1}, &state);
-}
-
-}  // namespace
-
-Violations check_contexts(const Subject& subject) {
+Violations check_limits(const Subject& subject) {
   Violations violations;
   const EngineCase where = cpu_case();
   const auto built = build(subject, *where.engine);
-  const MixerTraits can = built->mixer->traits();
-  const Shape shape({1, kApart + kTogether});
-  HostArray mask = HostArray::filled(shape, 1);
-  std::fill_n(mask.data.begin(), kApart, 0.0);
-  std::vector<int64_t> documents(mask.data.begin(), mask.data.end());
-  auto refused = [&](const char* what, const Context& ctx) {
-    expect_refusal<ConfigError>(violations, what, [&] { built->run(tokens(1, shape[1]), nullptr, ctx); });
-  };
-  Context padding, packed, prefix, memory;
-  padding.padding = write(*where.engine, mask);
-  packed.document_ids = write_ids(*where.engine, shape, documents);
-  prefix.prefix_len = {2};
-  memory.memory = write(*where.engine, tokens(1, 4));
-  can.padding ? check_apart(violations, "behind padding", *built, subject, where, padding)
-              : refused("padding", padding);
-  can.documents ? check_apart(violations, "in a document", *built, subject, where, packed)
-                : refused("document_ids", packed);
-  can.prefix ? check_prefix(violations, *built, subject, where) : refused("prefix_len", prefix);
-  if (!can.cross_attention) refused("memory", memory);
-  if (can.max_tokens > 0) {
-    expect_refusal<ShapeError>(violations, "a sequence beyond max_tokens",
-                               [&] { built->run(tokens(1, can.max_tokens + 1)); });
+  const int64_t limit = built->mixer->traits().max_tokens;
+  if (limit == 0) return violations;
+  expect_refusal<ShapeError>(violations, "a sequence beyond max_tokens", [&] { built->run(tokens(1, limit + 1)); });
+  const Layout packed = Layout::packed(std::vector<std::vector<int64_t>>{{0, 2}}, limit + 1);
+  try {
+    built->run(tokens(1, limit + 1), nullptr, {.layout = &packed});
+  } catch (const ShapeError& error) {
+    violations.push_back(fmt::format("documents below max_tokens in a longer row are refused: {}", error.what()));
   }
   return violations;
 }

@@ -34,6 +34,7 @@ std::unique_ptr<Built> build(const Subject& subject, Engine& engine, Leaves leav
   built->mixer = subject.build(Scope(built->store, "mixer", 0.02, 0.02), setup);
   for (Param& param : built->store.params()) {
     param.value = write(engine, initial_values(param.spec));
+    if (param.spec.matrix && leaves == Leaves::kNone) param.value = engine.matrix(param.value);
     if (leaves == Leaves::kTrainable && param.spec.trainable) track(param.value);
   }
   return built;

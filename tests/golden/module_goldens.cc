@@ -28,7 +28,9 @@ void check_module(const Golden& golden, Ordering ordering, const Build& build, b
     Context ctx;
     ctx.form = form;
     ctx.chunk = chunk;
-    if (!causal) ctx.prefix_len.assign(static_cast<size_t>(x.size(0)), x.size(1));
+    const Layout prefix = Layout::whole(x.size(0), x.size(1))
+                              .with_prefixes(std::vector<int64_t>(static_cast<size_t>(x.size(0)), x.size(1)));
+    if (!causal) ctx.layout = &prefix;
     const Value y = module(x, ctx);
     computation.outputs.push_back({"y", y, golden.array("y")});
     computation.loss.push_back({y, golden.array("dy")});

@@ -126,5 +126,32 @@ TEST(LanguageModel, ReadsThePositionTableForEachRow) {
   for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-5) << i;
 }
 
+// Positions begin again, no mixer of a hybrid sees another document, and labels read their own.
+TEST(LanguageModel, TakesDocumentsInARowAsItTakesThemAlone) {
+  Json config = config_with({{"type", "rebased"}, {"num_heads", 2}, {"feature_dim", 3}}, true);
+  config["mixers"].push_back({{"type", "attention"}});
+  config["n_layers"] = 3;
+  LanguageModel model = model_from(config);
+  CpuEngine engine;
+  model.parameters().initialise(engine, 5);
+  const Layout layout(kRows, kTokens,
+                      {{.row = 0, .begin = 0, .length = 4},
+                       {.row = 0, .begin = 4, .length = 3, .continues = false},
+                       {.row = 1, .begin = 2, .length = 7}});
+  const std::vector<int64_t> positions = {1, 3, 5, 11, 17}, labels = labels_at(positions);
+  const ModelLoss packed = model.loss(token_ids(engine), labels, {.layout = &layout});
+  ASSERT_EQ(packed.positions, positions);
+  std::vector<float> alone;
+  for (const Layout::Document& d : layout.documents()) {
+    const auto begin = d.row * kTokens + d.begin;
+    const std::vector<int64_t> own(labels.begin() + begin, labels.begin() + begin + d.length);
+    const Value tokens = engine.from_host(ids().data() + begin, DType::kI64, Shape({1, d.length}), DType::kI64);
+    const ModelLoss loss = model.loss(tokens, own, {});
+    alone.insert(alone.end(), loss.nll.begin(), loss.nll.end());
+  }
+  ASSERT_EQ(packed.nll.size(), alone.size());
+  for (size_t i = 0; i < alone.size(); ++i) EXPECT_NEAR(packed.nll[i], alone[i], 1e-5) << positions[i];
+}
+
 }  // namespace
 }  // namespace rebased::testing

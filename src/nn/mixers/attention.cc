@@ -51,7 +51,7 @@ SoftmaxMixer::Keys AttentionMixer::remember(MixerState& state, Value k, Value v,
   state["key_pos"] = write_time(std::move(state["key_pos"]), fresh_pos, used);
   key_pos.resize(static_cast<size_t>(B * slots));
   engine.to_host(state["key_pos"], key_pos.data(), DType::kI64);
-  return {state["k"], state["v"], std::move(key_pos)};
+  return {state["k"], state["v"], std::move(key_pos), {}};
 }
 
 }  // namespace rebased

@@ -14,11 +14,14 @@ class AttentionMixer : public SoftmaxMixer {
   AttentionMixer(const Options& options, const Scope& scope, const MixerSetup& setup)
       : SoftmaxMixer(options, 0, scope, setup) {}
 
-  MixerTraits traits() const override { return {.state = MixerTraits::StateKind::kGrowing}; }
+  MixerTraits traits() const override {
+    return {.state = MixerTraits::StateKind::kGrowing, .prefix = MixerTraits::Prefix::kHonoured};
+  }
   std::vector<StateArray> state_arrays(int64_t tokens) const override;
 
  protected:
   Keys remember(MixerState& state, Value k, Value v, const std::vector<int64_t>& new_pos) const override;
+  int64_t first_slot(int64_t, int64_t) const override { return 0; }
 };
 
 }  // namespace rebased

@@ -90,8 +90,7 @@ Value BaseConvMixer::long_filter() const {
 }
 
 MixerTraits BaseConvMixer::traits() const {
-  if (!is_long()) return {};
-  return {.max_tokens = options_.max_tokens};
+  return {.prefix = MixerTraits::Prefix::kIndifferent, .max_tokens = is_long() ? options_.max_tokens : 0};
 }
 
 std::vector<StateArray> BaseConvMixer::state_arrays(int64_t) const {
@@ -110,17 +109,17 @@ Value BaseConvMixer::long_convolved(const Value& u, MixerState* state) const {
   return add(slice(long_conv(inputs, long_filter()), 1, L - T, T), u);
 }
 
-Value BaseConvMixer::convolved(const Value& u, MixerState* state) const {
-  return is_long() ? long_convolved(u, state) : convolve(conv_, u, state);
+Value BaseConvMixer::convolved(const Value& u, const Context& ctx, MixerState* state) const {
+  return is_long() ? long_convolved(u, state) : convolve(conv_, u, ctx, state);
 }
 
-MixerOutput BaseConvMixer::run(const Value& x, const Context&, MixerState* state) {
+MixerOutput BaseConvMixer::run(const Value& x, const Context& ctx, MixerState* state) {
   const Value projected = in_proj_(x);
   if (options_.form == "gated") {
     const std::vector<Value> halves = split(projected, 2, std::array{channels_, channels_});
-    return {out_proj_(mul(convolved(halves[0], state), halves[1])), {}};
+    return {out_proj_(mul(convolved(halves[0], ctx, state), halves[1])), {}};
   }
-  Value conv = convolved(x, state), gate = projected;
+  Value conv = convolved(x, ctx, state), gate = projected;
   if (options_.use_act) {
     conv = unary(UnaryOp::kSilu, conv);
     gate = unary(UnaryOp::kSilu, gate);

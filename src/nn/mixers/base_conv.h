@@ -49,12 +49,13 @@ class BaseConvMixer : public SequenceMixer {
 
  protected:
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+  bool resets(const Layout&) const override { return !is_long(); }
 
  private:
   bool is_long() const { return options_.filter != "short"; }
   void declare_long_filter(const Scope& scope);
-  Value long_filter() const;                                 // [C, max_tokens]
-  Value convolved(const Value& u, MixerState* state) const;  // [B, T, conv channels]
+  Value long_filter() const;                                                     // [C, max_tokens]
+  Value convolved(const Value& u, const Context& ctx, MixerState* state) const;  // [B, T, conv channels]
   Value long_convolved(const Value& u, MixerState* state) const;
 
   Options options_;

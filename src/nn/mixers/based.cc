@@ -45,7 +45,7 @@ MixerOutput BasedMixer::mix(const Value& asking, const Value& x, const Context& 
   Value k = heads_.split(options_.qk_norm ? norm_k_(heads_.key(x)) : heads_.key(x));
   const Value v = heads_.value(x);
   if (options_.rope_base > 0) {
-    const Value positions = token_positions(x, state);
+    const Value positions = token_positions(x, ctx, state);
     const Value asked = queries.empty() ? positions : positions_of(x, queries);
     q = rope(q, asked, {.base = options_.rope_base});
     k = rope(k, positions, {.base = options_.rope_base});
@@ -59,8 +59,9 @@ MixerOutput BasedMixer::mix(const Value& asking, const Value& x, const Context& 
                                    .form = ctx.form,
                                    .chunk = ctx.chunk,
                                    .queries = queries};
-  const Value o =
-      with_linear_state(state, [&](LinearState* sums) { return quadratic_attention(q, k, v, attention, sums); });
+  const Value documents = document_positions(x, ctx, state);
+  const Value o = with_linear_state(
+      state, [&](LinearState* sums) { return quadratic_attention(q, k, v, attention, sums, documents); });
   return {heads_.output(o), {}};
 }
 

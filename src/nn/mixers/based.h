@@ -38,6 +38,7 @@ class BasedMixer : public SequenceMixer {
 
  protected:
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+  bool resets(const Layout&) const override { return true; }
   MixerOutput run_outputs(const Value& x, const Context& ctx, MixerState* state) override;
 
  private:

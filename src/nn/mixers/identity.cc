@@ -3,7 +3,7 @@
 namespace rebased {
 
 MixerTraits IdentityMixer::traits() const {
-  return {.state = MixerTraits::StateKind::kNone, .padding = true, .documents = true};
+  return {.state = MixerTraits::StateKind::kNone, .prefix = MixerTraits::Prefix::kIndifferent};
 }
 
 }  // namespace rebased

@@ -19,6 +19,7 @@ class IdentityMixer : public SequenceMixer {
 
  protected:
   MixerOutput run(const Value& x, const Context&, MixerState*) override { return {x, {}}; }
+  bool resets(const Layout&) const override { return true; }
 };
 
 }  // namespace rebased

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cores/linear_attention/linear_attention.h"
+#include "nn/positions.h"
 
 namespace rebased {
 
@@ -26,16 +27,16 @@ LinearAttentionMixer::LinearAttentionMixer(const Options& options, const Scope& 
 
 namespace {
 
-// Outputs of every token against the sums over the first prefix_len[b] keys: one pass to sum them, one of queries
+// Outputs of every token against the sums over the keys of its row's prefix: one pass to sum them, one of queries
 // alone, whose zero keys add nothing. Taken inside the prefix; behind it stands the causal output.
 Value with_prefix(const Value& causal, const Value& q, const Value& k, const Value& v, const LinearOptions& attention,
-                  const std::vector<int64_t>& prefix_len) {
+                  const Layout& layout) {
   Engine& engine = q.engine();
   const int64_t B = q.size(0), T = q.size(1), H = q.size(2);
   std::vector<float> mask(static_cast<size_t>(B * T * H), 0.0f);
-  for (int64_t b = 0; b < B; ++b) {
-    const int64_t M = std::max<int64_t>(prefix_len[static_cast<size_t>(b)], 1);  // token 0 sees itself either way
-    std::fill_n(mask.begin() + b * T * H, M * H, 1.0f);
+  for (const Layout::Document& row : layout.documents()) {
+    const int64_t M = std::max<int64_t>(row.prefix, 1);  // token 0 sees itself either way
+    std::fill_n(mask.begin() + row.row * T * H, M * H, 1.0f);
   }
   const Value inside = engine.from_host(mask.data(), DType::kF32, Shape({B, T, H, 1}), q.dtype());
   LinearState sums{engine.full(Shape({B, H, q.size(3), v.size(3)}), q.dtype(), 0),
@@ -61,8 +62,10 @@ MixerOutput LinearAttentionMixer::run(const Value& x, const Context& ctx, MixerS
   ctx.observe(path() + ".v", v);
   const LinearOptions attention{
       .scale = scale(), .eps = options_.eps, .normalize = options_.normalize, .form = ctx.form, .chunk = ctx.chunk};
-  Value o = with_linear_state(state, [&](LinearState* sums) { return linear_attention(q, k, v, attention, sums); });
-  if (!ctx.prefix_len.empty()) o = with_prefix(o, q, k, v, attention, ctx.prefix_len);
+  const Value documents = document_positions(x, ctx, state);
+  Value o = with_linear_state(state,
+                              [&](LinearState* sums) { return linear_attention(q, k, v, attention, sums, documents); });
+  if (ctx.layout != nullptr && ctx.layout->has_prefix()) o = with_prefix(o, q, k, v, attention, *ctx.layout);
   if (options_.output_norm) o = output_norm_(o);
   return {heads_.output(o), {}};
 }

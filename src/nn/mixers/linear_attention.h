@@ -40,11 +40,12 @@ class LinearAttentionMixer : public SequenceMixer {
 
   LinearAttentionMixer(const Options& options, const Scope& scope, const MixerSetup& setup);
 
-  MixerTraits traits() const override { return {.prefix = true}; }
+  MixerTraits traits() const override { return {.prefix = MixerTraits::Prefix::kHonoured}; }
   std::vector<StateArray> state_arrays(int64_t tokens) const override;
 
  protected:
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+  bool resets(const Layout& layout) const override { return !layout.has_prefix(); }
 
  private:
   double scale() const;

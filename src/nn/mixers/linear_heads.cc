@@ -24,7 +24,7 @@ LinearHeads::LinearHeads(const Scope& scope, int64_t channels, int64_t heads, in
 bool LinearHeads::prefers_few_queries(const Value& x, const Context& ctx, const MixerState* state, int64_t key_dim,
                                       const QuadraticKernel& kernel) const {
   const bool pairs = ctx.form == Form::kAuto || ctx.form == Form::kParallel;
-  if (!pairs || state != nullptr || ctx.observer != nullptr) return false;
+  if (!pairs || state != nullptr || ctx.layout != nullptr || ctx.observer != nullptr) return false;
   const int64_t N = static_cast<int64_t>(ctx.outputs.size()) / x.size(0);
   return kernels::few_queries_cost_less(x.size(1), N, key_dim, value_dim_, kernel);
 }

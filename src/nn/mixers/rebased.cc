@@ -49,8 +49,8 @@ Value RebasedMixer::shape_scores(const Value& x, const Affine& affine) const {
   return options_.norm == "joint" ? heads_.split(y) : y;
 }
 
-Value RebasedMixer::attend(const Value& q, const Value& k, const Value& v, const Context& ctx, LinearState* state,
-                           const std::vector<int64_t>& queries) const {
+Value RebasedMixer::attend(const Value& q, const Value& k, const Value& v, const Context& ctx, const Value& documents,
+                           LinearState* state, const std::vector<int64_t>& queries) const {
   const double scale = options_.use_scale ? 1 / std::sqrt(static_cast<double>(options_.feature_dim)) : 1;
   if (options_.similarity == "score_square") {
     return quadratic_attention(q, k, v,
@@ -61,7 +61,7 @@ Value RebasedMixer::attend(const Value& q, const Value& k, const Value& v, const
                                 .form = ctx.form,
                                 .chunk = ctx.chunk,
                                 .queries = queries},
-                               state);
+                               state, documents);
   }
   return linear_attention(unary(UnaryOp::kSquare, q), unary(UnaryOp::kSquare, k), v,
                           {.scale = scale * scale,
@@ -69,7 +69,7 @@ Value RebasedMixer::attend(const Value& q, const Value& k, const Value& v, const
                            .normalize = options_.normalize_output,
                            .form = ctx.form,
                            .chunk = ctx.chunk},
-                          state);
+                          state, documents);
 }
 
 MixerOutput RebasedMixer::run(const Value& x, const Context& ctx, MixerState* state) {
@@ -92,7 +92,9 @@ MixerOutput RebasedMixer::mix(const Value& asking, const Value& x, const Context
   ctx.observe(path() + ".q", q);
   ctx.observe(path() + ".k", k);
   ctx.observe(path() + ".v", v);
-  const Value o = with_linear_state(state, [&](LinearState* sums) { return attend(q, k, v, ctx, sums, queries); });
+  const Value documents = document_positions(x, ctx, state);
+  const Value o =
+      with_linear_state(state, [&](LinearState* sums) { return attend(q, k, v, ctx, documents, sums, queries); });
   return {heads_.output(o), {}};
 }
 

@@ -55,6 +55,7 @@ class RebasedMixer : public SequenceMixer {
 
  protected:
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+  bool resets(const Layout&) const override { return true; }
   MixerOutput run_outputs(const Value& x, const Context& ctx, MixerState* state) override;
 
  private:
@@ -68,8 +69,8 @@ class RebasedMixer : public SequenceMixer {
   // asking: x, or the tokens `queries` of it
   MixerOutput mix(const Value& asking, const Value& x, const Context& ctx, MixerState* state,
                   const std::vector<int64_t>& queries) const;
-  Value attend(const Value& q, const Value& k, const Value& v, const Context& ctx, LinearState* state,
-               const std::vector<int64_t>& queries) const;
+  Value attend(const Value& q, const Value& k, const Value& v, const Context& ctx, const Value& documents,
+               LinearState* state, const std::vector<int64_t>& queries) const;
   int64_t state_features() const;
 
   Options options_;

@@ -10,8 +10,8 @@ ShortConvMixer::ShortConvMixer(const Options& options, const Scope& scope, const
 
 std::vector<StateArray> ShortConvMixer::state_arrays(int64_t) const { return {conv_state(conv_)}; }
 
-MixerOutput ShortConvMixer::run(const Value& x, const Context&, MixerState* state) {
-  return {convolve(conv_, x, state), {}};
+MixerOutput ShortConvMixer::run(const Value& x, const Context& ctx, MixerState* state) {
+  return {convolve(conv_, x, ctx, state), {}};
 }
 
 }  // namespace rebased

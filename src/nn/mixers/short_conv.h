@@ -24,11 +24,12 @@ class ShortConvMixer : public SequenceMixer {
 
   ShortConvMixer(const Options& options, const Scope& scope, const MixerSetup& setup);
 
-  MixerTraits traits() const override { return {}; }
+  MixerTraits traits() const override { return {.prefix = MixerTraits::Prefix::kIndifferent}; }
   std::vector<StateArray> state_arrays(int64_t tokens) const override;
 
  protected:
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
+  bool resets(const Layout&) const override { return true; }
 
  private:
   ShortConv conv_;

@@ -27,7 +27,7 @@ SoftmaxMixer::Keys SlidingWindowMixer::remember(MixerState& state, Value k, Valu
   state["key_pos"] = slice(all_pos, 1, slots - kept, kept);
   std::vector<int64_t> key_pos(static_cast<size_t>(all_pos.shape().numel()));
   engine.to_host(all_pos, key_pos.data(), DType::kI64);
-  return {all_k, all_v, std::move(key_pos)};
+  return {all_k, all_v, std::move(key_pos), {}};
 }
 
 }  // namespace rebased

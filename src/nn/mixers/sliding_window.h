@@ -22,11 +22,14 @@ class SlidingWindowMixer : public SoftmaxMixer {
   SlidingWindowMixer(const Options& options, const Scope& scope, const MixerSetup& setup)
       : SoftmaxMixer(options, options.window, scope, setup), window_(options.window) {}
 
-  MixerTraits traits() const override { return {.state = MixerTraits::StateKind::kGrowing}; }
+  MixerTraits traits() const override {
+    return {.state = MixerTraits::StateKind::kGrowing, .prefix = MixerTraits::Prefix::kHonoured};
+  }
   std::vector<StateArray> state_arrays(int64_t tokens) const override;
 
  protected:
   Keys remember(MixerState& state, Value k, Value v, const std::vector<int64_t>& new_pos) const override;
+  int64_t first_slot(int64_t kept, int64_t slots) const override { return slots - kept; }
 
  private:
   int64_t window_;

@@ -85,24 +85,37 @@ MixerOutput SoftmaxMixer::mix(const Value& x, const Context& ctx, MixerState* st
     q = norm_q_(q);
     k = norm_k_(k);
   }
+  const bool packed = ctx.layout != nullptr;
   const AttentionOptions attention{.scale = 1 / std::sqrt(static_cast<double>(head_dim_)),
-                                   .window = window_,
+                                   .window = packed ? 0 : window_,
                                    .additive_mask = options_.additive_mask,
                                    .dropout = ctx.training ? options_.dropout : 0,
                                    .dropout_key = ctx.dropout_stream(path())};
-  const std::vector<int64_t> new_pos = host_positions(B, T, state);
-  Value key_pos = positions_of(x, new_pos);
-  const Value query_pos = outputs.empty() ? key_pos : positions_of(x, positions_at(new_pos, T, outputs));
-  if (state != nullptr) {
-    Keys keys = remember(*state, std::move(k), std::move(v), new_pos);
-    k = std::move(keys.k);
-    v = std::move(keys.v);
-    key_pos = positions_of(x, keys.key_pos);
+  Places at;
+  if (packed) {
+    at = places_in(*ctx.layout, state);
+  } else {
+    at.position = host_positions(B, T, ctx, state);
   }
+  Keys keys{std::move(k), std::move(v), at.position, at.place};
+  if (state != nullptr) {
+    keys = packed ? remember_documents(*state, keys.k, keys.v, *ctx.layout, at)
+                  : remember(*state, std::move(keys.k), std::move(keys.v), at.position);
+  }
+  const Value key_pos = positions_of(x, keys.position);
+  const auto of_queries = [&](const std::vector<int64_t>& tokens) {
+    return positions_of(x, outputs.empty() ? tokens : positions_at(tokens, T, outputs));
+  };
+  const Value query_pos = of_queries(at.position);
   AttentionPositions positions;
-  if (state != nullptr || !outputs.empty()) positions = {query_pos, key_pos};
+  if (packed) {
+    positions = {of_queries(at.last), positions_of(x, keys.place), of_queries(at.first)};
+  } else if (state != nullptr || !outputs.empty()) {
+    positions = {query_pos, key_pos, {}};
+  }
   q = rotated(q, query_pos);
-  k = rotated(k, key_pos);
+  k = rotated(keys.k, key_pos);
+  v = keys.v;
   ctx.observe(path() + ".q", q);
   ctx.observe(path() + ".k", k);
   ctx.observe(path() + ".v", v);

@@ -47,18 +47,35 @@ class SoftmaxMixer : public SequenceMixer {
 
   MixerOutput run(const Value& x, const Context& ctx, MixerState* state) override;
   MixerOutput run_outputs(const Value& x, const Context& ctx, MixerState* state) override;
+  bool resets(const Layout&) const override { return true; }
 
-  // Adds T new keys and values to the state and sets `keys`, `values`, `key_pos` to all that may be visible.
+  // Keys and values that may be visible.
   struct Keys {
-    Value k, v;                    // [B, S, Hkv, D]
-    std::vector<int64_t> key_pos;  // [B, S]
+    Value k, v;                     // [B, S, Hkv, D]
+    std::vector<int64_t> position;  // [B, S] in the document, by which they are rotated; -1 where there is no key
+    std::vector<int64_t> place;     // [B, S] in the row, where it holds several documents; else empty
   };
+  // Adds T new keys and values, that go on from the state's, to it.
   virtual Keys remember(MixerState& state, Value k, Value v, const std::vector<int64_t>& new_pos) const = 0;
+  // The slot of the first of `kept` keys in a cache of `slots`.
+  virtual int64_t first_slot(int64_t kept, int64_t slots) const = 0;
 
   // Of so many keys: "k" and "v" [S, Hkv, D] and "key_pos" [S], -1 where there is none.
   std::vector<StateArray> cache(int64_t slots) const;
 
  private:
+  // Where the tokens of a pass with a layout stand; [B, T] each, -1 for padding. Places count over the row, behind what
+  // its state has read.
+  struct Places {
+    std::vector<int64_t> position;     // in the document
+    std::vector<int64_t> place;        // in the row
+    std::vector<int64_t> first, last;  // the places that the token's query sees
+  };
+  Places places_in(const Layout& layout, const MixerState* state) const;
+  // As remember, for rows of documents: what stays is of the last one of each row.
+  Keys remember_documents(MixerState& state, const Value& k, const Value& v, const Layout& layout,
+                          const Places& at) const;
+
   MixerOutput mix(const Value& x, const Context& ctx, MixerState* state, const std::vector<int64_t>& outputs) const;
   Value rotated(const Value& x, const Value& positions) const;
 
