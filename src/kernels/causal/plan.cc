@@ -13,10 +13,12 @@ bool wants_states(const Problem& x, bool backward) {
   return x.d_sT != nullptr || x.d_zT != nullptr || x.d_s0 != nullptr || x.d_z0 != nullptr;
 }
 
-// Elements of a state from which on its loads and stores once a chunk weigh more than pairs inside a long chunk.
+// Elements of a state from which on its loads and stores once a chunk weigh more than pairs inside a long chunk. Half
+// chunks gained below it (linear, Dk 8, Dv 21) and took 1.07 of the time at Dk 32 (docs/tuning.md).
 constexpr int64_t kLargeState = 8192;
 
-// Plain features come at no cost, whatever the chunk: the shortest has the fewest pairs.
+// Plain features come at no cost, whatever the chunk: the shortest has the fewest pairs. 16 instead of 32 tokens took
+// 0.91 to 0.93 of the time forward; with other features 1.01 to 1.1.
 int64_t chunk_of(const Problem& x) {
   const int64_t own = plain(x) ? kPad : x.F * x.Dv < kLargeState ? kTile / 2 : kTile;
   const int64_t chunk = x.chunk > 0 ? std::min(x.chunk, kMaxChunk) : own;
@@ -56,8 +58,12 @@ void carve_backward(const Problem& x, const Plan& plan, Carver& carver, Workspac
   w.state_t = carver.take(turned ? plan.value_ld * plan.key_ld : 0);
 }
 
-constexpr int64_t kStreamedRow = 256;               // tokens up to which a second cache holds most of two batch rows
-constexpr int64_t kGroupFloats = int64_t{1} << 17;  // states of a group: half of a second cache
+// Tokens up to which a second cache holds most of two batch rows. Longer rows: 1.03 to 1.07 of the time at T 512.
+constexpr int64_t kStreamedRow = 256;
+
+// States of a group: half of a second cache. Groups small enough for their chunks to lie there too took 1.1 to 1.3 of
+// the time in gradients.
+constexpr int64_t kGroupFloats = int64_t{1} << 17;
 
 int64_t group_of(const Problem& x, const Plan& plan) {
   if (plan.form != Form::kChunked || plan.segments > 1) return 1;
@@ -83,6 +89,7 @@ Form choose_form(const Problem& x) noexcept {
   const int64_t asked = x.Dv <= kNarrow ? x.Dv : padded(x.Dv);  // columns of the state as it is computed: whole vectors
   const double state = static_cast<double>(x.F) * static_cast<double>(2 * asked + 2 * padded(x.Dv) + 7);
   const double parallel = pair * static_cast<double>(x.T + 1) / 2;
+  // Measured: chunks reach that much less of the rate of products than pairs (docs/tuning.md).
   const double chunked = 1.25 * (state + pair * static_cast<double>(chunk_of(x) + 1) / 2);
   return parallel <= chunked ? Form::kParallel : Form::kChunked;
 }

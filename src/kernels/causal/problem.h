@@ -65,7 +65,7 @@ constexpr bool plain(const Problem& x) { return x.linear && !x.constant && !x.qu
 inline constexpr int64_t kPad = 16;
 inline constexpr int64_t kTile = 64;       // tokens a tile, and a chunk unless the caller says otherwise
 inline constexpr int64_t kMaxChunk = 256;  // a longer chunk is cut to this
-inline constexpr int64_t kNarrow = 8;      // up to this Dv, outputs are vectors over time
+inline constexpr int64_t kNarrow = 8;      // up to this Dv, outputs are vectors over time; 21 values gained nothing so
 constexpr int64_t padded(int64_t n) { return (n + kPad - 1) / kPad * kPad; }
 
 // Sizes that follow from a problem and the thread count.

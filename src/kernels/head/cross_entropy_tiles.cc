@@ -23,7 +23,7 @@ namespace {
 
 using Args = CrossEntropyArgs<float>;
 
-constexpr int64_t kBlock = 48;  // rows of x that share a sweep, one a vector lane
+constexpr int64_t kBlock = 48;  // rows of x that share a sweep, one a vector lane; 96 or more: 1.03 to 1.2 of the time
 constexpr int64_t kTile = 120;  // ids of a sweep's step: register tiles of 8 and of 6 rows fill it
 constexpr int64_t kRun = 8;     // ids of a tile whose largest logit is kept while it is searched
 

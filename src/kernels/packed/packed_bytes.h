@@ -14,7 +14,7 @@ void bytes_linear(int64_t N, const float* x, const PackedMatrix& w, const float*
 void allow_vnni(bool allowed) noexcept;
 
 // Rows of x are multiplied in blocks of 8, then of 4, 2 and 1. Groups of x are numbered so that those that meet the
-// same weights lie together: [block, group, row of the block].
+// same weights lie together: [block, group, row of the block]. Blocks of 16 took 1.05 to 1.8 of the time.
 inline constexpr int64_t kMostRows = 8;
 struct RowBlock {
   int64_t begin, rows;
