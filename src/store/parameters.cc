@@ -80,6 +80,9 @@ Init normal_rows_orthogonal(double scale) {
 
 Param& ParameterStore::declare(ParamSpec spec) {
   if (by_name_.contains(spec.name)) throw ConfigError("parameter {} is declared twice", spec.name);
+  if (!(spec.group.lr_scale > 0 && std::isfinite(spec.group.lr_scale))) {
+    throw ConfigError("parameter {}: expected a positive lr_scale, found {}", spec.name, spec.group.lr_scale);
+  }
   Param& param = params_.emplace_back(Param{std::move(spec), {}});
   by_name_.emplace(param.spec.name, &param);
   return param;
@@ -231,21 +234,21 @@ void ParameterStore::load(Engine& engine, const TensorSource& source, std::strin
 
 Scope Scope::child(std::string_view name) const { return Scope(*store_, full_name(name), init_std_, residual_std_); }
 
-Param& Scope::param(std::string_view name, const Shape& shape, Init init) const {
-  return store_->declare({.name = full_name(name), .shape = shape, .init = std::move(init)});
+Param& Scope::param(std::string_view name, const Shape& shape, Init init, ParamGroup group) const {
+  return store_->declare({.name = full_name(name), .shape = shape, .init = std::move(init), .group = group});
 }
 
-Param& Scope::matrix(std::string_view name, const Shape& shape, Init init) const {
-  return store_->declare({.name = full_name(name), .shape = shape, .init = std::move(init), .matrix = true});
+Param& Scope::matrix(std::string_view name, const Shape& shape, Init init, ParamGroup group) const {
+  return store_->declare(
+      {.name = full_name(name), .shape = shape, .init = std::move(init), .group = group, .matrix = true});
 }
 
 Param& Scope::gain_or_bias(std::string_view name, const Shape& shape, Init init) const {
-  return store_->declare({.name = full_name(name), .shape = shape, .init = std::move(init), .decay = false});
+  return param(name, shape, std::move(init), {.decay = Decay::kWithAll});
 }
 
 Param& Scope::buffer(std::string_view name, const Shape& shape, Init init) const {
-  return store_->declare(
-      {.name = full_name(name), .shape = shape, .init = std::move(init), .trainable = false, .decay = false});
+  return store_->declare({.name = full_name(name), .shape = shape, .init = std::move(init), .trainable = false});
 }
 
 std::string Scope::full_name(std::string_view name) const {

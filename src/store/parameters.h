@@ -25,13 +25,25 @@ Init identity();                            // 1 on the diagonal of [N, N], else
 Init normal_rows_orthogonal(double scale);  // rows of orthogonalised Gaussian blocks times `scale` (Performer)
 }  // namespace init
 
+// Whether the optimiser's weight decay takes a parameter.
+enum class Decay : uint8_t {
+  kAlways,
+  kWithAll,  // where a recipe has all parameters decay (optimizer.decay = "all"), and not where matrices only
+  kNever,    // whatever a recipe says
+};
+
+// How the optimiser treats a parameter: {.decay = Decay::kNever, .lr_scale = 0.1}.
+struct ParamGroup {
+  Decay decay = Decay::kAlways;
+  double lr_scale = 1;  // times the recipe's learning rate, and so times what decays in a step; positive
+};
+
 struct ParamSpec {
   std::string name;  // dotted, unique in the model
   Shape shape;
   Init init;
   bool trainable = true;  // false: a buffer, saved with the model and never updated
-  bool decay = true;      // takes part in weight decay when only some do (norms and biases do not)
-  double lr_scale = 1;
+  ParamGroup group{};
   bool matrix = false;  // [O, I], read by linear, embedding and cross_entropy alone
 };
 
@@ -48,7 +60,8 @@ class ParameterStore {
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
 
-  Param& declare(ParamSpec spec);  // throws ConfigError for a name declared twice
+  Param& declare(
+      ParamSpec spec);  // throws ConfigError for a name declared twice and for an lr_scale that is not positive
   Param& at(std::string_view name);
   std::deque<Param>& params() { return params_; }
   const std::deque<Param>& params() const { return params_; }
@@ -73,10 +86,10 @@ class Scope {
       : store_(&store), prefix_(std::move(prefix)), init_std_(init_std), residual_std_(residual_std) {}
 
   Scope child(std::string_view name) const;
-  Param& param(std::string_view name, const Shape& shape, Init init) const;         // weight-decayed
-  Param& matrix(std::string_view name, const Shape& shape, Init init) const;        // weight-decayed, see ParamSpec
-  Param& gain_or_bias(std::string_view name, const Shape& shape, Init init) const;  // exempt when only matrices decay
-  Param& buffer(std::string_view name, const Shape& shape, Init init) const;        // not trained
+  Param& param(std::string_view name, const Shape& shape, Init init, ParamGroup group = {}) const;
+  Param& matrix(std::string_view name, const Shape& shape, Init init, ParamGroup group = {}) const;  // see ParamSpec
+  Param& gain_or_bias(std::string_view name, const Shape& shape, Init init) const;                   // Decay::kWithAll
+  Param& buffer(std::string_view name, const Shape& shape, Init init) const;                         // not trained
   const std::string& prefix() const { return prefix_; }
   double init_std() const { return init_std_; }          // of projections and embeddings
   double residual_std() const { return residual_std_; }  // of projections back into the residual stream

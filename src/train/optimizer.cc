@@ -6,6 +6,13 @@
 #include "updates/adamw/adamw.h"
 
 namespace rebased {
+namespace {
+
+bool decays(Decay decay, const OptimizerRecipe& recipe) {
+  return decay == Decay::kAlways || (decay == Decay::kWithAll && recipe.decay == "all");
+}
+
+}  // namespace
 
 AdamW::AdamW(ParameterStore& parameters, Engine& engine, const OptimizerRecipe& recipe)
     : recipe_(recipe), autograd_(*engine.autograd()) {
@@ -13,7 +20,7 @@ AdamW::AdamW(ParameterStore& parameters, Engine& engine, const OptimizerRecipe& 
     if (!param.spec.trainable) continue;
     autograd_.track(param.value);
     auto zeros = [&] { return engine.full(param.spec.shape, engine.compute_dtype(), 0); };
-    slots_.push_back({&param, zeros(), zeros(), recipe.decay == "all" || param.spec.decay});
+    slots_.push_back({&param, zeros(), zeros(), decays(param.spec.group.decay, recipe)});
   }
 }
 
@@ -35,7 +42,7 @@ void AdamW::step(double lr, double grad_scale) {
     const Value grad = gradient(slot);
     if (!grad) continue;
     const AdamWUpdate update({.step = steps_,
-                              .lr = lr * slot.param->spec.lr_scale,
+                              .lr = lr * slot.param->spec.group.lr_scale,
                               .beta1 = recipe_.beta1,
                               .beta2 = recipe_.beta2,
                               .eps = recipe_.eps,

@@ -12,7 +12,8 @@
 namespace rebased {
 
 // AdamW over the trainable parameters of a store on an engine with autograd (arXiv:1711.05101; updates/adamw/kernel.h).
-// Parameters without a gradient are left alone, decay included, as torch.optim.AdamW does.
+// Parameters without a gradient are left alone, decay included, as torch.optim.AdamW does. What a parameter's group
+// says of decay and learning rate holds.
 class AdamW {
  public:
   // Tracks the parameters' values, which must be there.

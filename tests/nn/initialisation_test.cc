@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "engine/cpu/cpu_engine.h"
@@ -168,8 +169,22 @@ TEST(Parameters, SayWhichAreWeightDecayed) {
   const LanguageModel model = model_from(full_model());
   for (const Param& param : model.parameters().params()) {
     const bool matrix = param.spec.shape.rank() > 1;
-    EXPECT_EQ(param.spec.decay, matrix) << param.spec.name;
+    if (!param.spec.trainable) continue;
+    EXPECT_EQ(param.spec.group.decay, matrix ? Decay::kAlways : Decay::kWithAll) << param.spec.name;
   }
+}
+
+TEST(Parameters, AreDeclaredWithTheirGroup) {
+  ParameterStore store;
+  const Scope scope(store, "a", 1, 1);
+  scope.param("w", Shape({1}), init::constant(0), {.decay = Decay::kNever, .lr_scale = 0.25});
+  scope.matrix("m", Shape({1, 1}), init::constant(0), {.lr_scale = 3});
+  EXPECT_EQ(store.at("a.w").spec.group.decay, Decay::kNever);
+  EXPECT_EQ(store.at("a.w").spec.group.lr_scale, 0.25);
+  EXPECT_EQ(store.at("a.m").spec.group.decay, Decay::kAlways);
+  EXPECT_EQ(store.at("a.m").spec.group.lr_scale, 3);
+  for (const double scale : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity()})
+    EXPECT_THROW(scope.param("x", Shape({1}), init::constant(0), {.lr_scale = scale}), ConfigError);
 }
 
 TEST(Parameters, RefuseANameTwice) {
