@@ -41,7 +41,7 @@ struct CommandLine::Impl {
   std::optional<int64_t> threads;  // on the root
   std::vector<std::unique_ptr<CommandLine>> verbs;
   std::string summary, about, examples;
-  std::function<void()> act;
+  std::function<int()> act;
 
   void describe() {
     app->description(summary);
@@ -159,6 +159,13 @@ void CommandLine::example(const std::string& command) {
 }
 
 void CommandLine::action(std::function<void()> act) {
+  verdict([act = std::move(act)] {
+    act();
+    return 0;
+  });
+}
+
+void CommandLine::verdict(std::function<int()> act) {
   impl_->act = std::move(act);
   if (impl_->parent != nullptr) add_threads();
 }
@@ -171,6 +178,7 @@ void CommandLine::forward(std::function<void(const std::vector<std::string>& typ
       throw UsageError("--threads cannot take effect here: give --set threads={} behind {}", *threads, path());
     }
     act(impl_->app->remaining());
+    return 0;
   };
 }
 
@@ -213,12 +221,12 @@ void CommandLine::refuse_unknown() const {
   refuse(fmt::format("unknown verb '{}'{}", left.front(), did_you_mean(left.front(), verbs)));
 }
 
-void CommandLine::run(int argc, char** argv) {
+int CommandLine::run(int argc, char** argv) {
   try {
     impl_->app->parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     write_output(impl_->app->help());
-    return;
+    return 0;
   } catch (const CLI::ParseError& error) {
     const CommandLine& verb = chosen();
     verb.refuse_unknown();
@@ -228,7 +236,7 @@ void CommandLine::run(int argc, char** argv) {
   if (!verb.impl_->act || !verb.impl_->app->get_prefix_command()) verb.refuse_unknown();
   if (!verb.impl_->act) verb.refuse("no verb was given");
   if (const auto threads = impl_->threads) set_thread_count(static_cast<int>(*threads));
-  verb.impl_->act();
+  return verb.impl_->act();
 }
 
 }  // namespace rebased

@@ -40,14 +40,16 @@ class CommandLine {
   void about(const std::string& text);       // behind the flags in --help
   void example(const std::string& command);  // the last lines of --help; the last example given is the last line
   void action(std::function<void()> act);
+  void verdict(std::function<int()> act);  // an action that gives the exit code
 
   // All that was typed behind the verb is handed to `act` as it is, --help and all. A --threads in front is refused:
   // what the verb forwards to has its own way to set them.
   void forward(std::function<void(const std::vector<std::string>& typed)> act);
 
-  // Parses and carries out; on the root. Throws UsageError, and what the action throws. --help prints to stdout. Every
-  // verb with an action takes --threads, which is set before the action runs.
-  void run(int argc, char** argv);
+  // Parses and carries out; on the root. The exit code, 0 unless a verdict gives another. Throws UsageError, and what
+  // the action throws. --help prints to stdout. Every verb with an action takes --threads, which is set before the
+  // action runs.
+  int run(int argc, char** argv);
 
  private:
   struct Impl;

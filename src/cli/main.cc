@@ -11,7 +11,7 @@
 namespace rebased {
 namespace {
 
-void run(int argc, char** argv) {
+int run(int argc, char** argv) {
   CommandLine root("rebased", "Trains, measures and runs language models whose cost grows linearly with context.");
   bool version_wanted = false;
   root.add("--version", version_wanted, "", "print version and commit");
@@ -23,11 +23,12 @@ void run(int argc, char** argv) {
   add_prepare(root);
   add_eval(root);
   add_generate(root);
+  add_state(root);
   add_convert(root);
   add_ls(root);
   add_bench(root);
   root.example("rebased ls mixers");
-  root.run(argc, argv);
+  return root.run(argc, argv);
 }
 
 }  // namespace
@@ -36,7 +37,6 @@ void run(int argc, char** argv) {
 int main(int argc, char** argv) {
   return rebased::run_program([&] {
     rebased::limit_simd();
-    rebased::run(argc, argv);
-    return EXIT_SUCCESS;
+    return rebased::run(argc, argv);
   });
 }

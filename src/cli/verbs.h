@@ -13,6 +13,7 @@ void add_train(CommandLine& root);  // and sweep and validate
 void add_prepare(CommandLine& root);
 void add_eval(CommandLine& root);
 void add_generate(CommandLine& root);
+void add_state(CommandLine& root);
 void add_convert(CommandLine& root);
 void add_ls(CommandLine& root);
 void add_bench(CommandLine& root);

@@ -3,7 +3,6 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "text/utf8_stream.h"
 
 namespace rebased {
 namespace {
@@ -19,8 +18,8 @@ void check_request(const Session& session, size_t prompt_tokens, const GenerateO
   if (prompt_tokens == 0 && session.logits().empty()) {
     throw ConfigError("the prompt is empty: a model continues a text of at least one token");
   }
-  // The last token drawn is never fed.
-  session.check_room(static_cast<int64_t>(prompt_tokens) + std::max<int64_t>(0, options.max_tokens - 1));
+  const int64_t fed = options.goes_on ? options.max_tokens : std::max<int64_t>(0, options.max_tokens - 1);
+  session.check_room(static_cast<int64_t>(prompt_tokens) + fed);
 }
 
 }  // namespace
@@ -37,10 +36,12 @@ GenerateResult generate(Session& session, std::string_view prompt, Sampler& samp
   auto stream = [&](const std::string& text) {
     if (!text.empty()) on_text(text);
   };
+  utf8.resume(options.begun);
   GenerateResult result{.prompt_tokens = static_cast<int64_t>(tokens.size())};
   if (options.echo) {
     stream(utf8.feed(prompt));
-  } else {
+  } else if (!prompt.empty()) {
+    stream(utf8.finish());  // the prompt is no part of the output: a character before it ends
     utf8.pass_over(prompt);
   }
   const auto prefill_start = Clock::now();
@@ -55,10 +56,14 @@ GenerateResult generate(Session& session, std::string_view prompt, Sampler& samp
       break;
     }
     stream(utf8.feed(tokenizer.decode(std::span(&token, 1))));
-    if (++result.new_tokens < options.max_tokens) session.step(token);
+    if (++result.new_tokens < options.max_tokens || options.goes_on) session.step(token);
   }
   result.decode_seconds = seconds_since(decode_start);
-  stream(utf8.finish());
+  if (options.goes_on) {
+    result.begun = utf8.begun();
+  } else {
+    stream(utf8.finish());
+  }
   result.state_bytes = session.state_bytes();
   return result;
 }

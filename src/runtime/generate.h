@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "runtime/sampling.h"
 #include "runtime/session.h"
+#include "text/utf8_stream.h"
 
 namespace rebased {
 
@@ -14,6 +16,8 @@ struct GenerateOptions {
   int64_t max_tokens = 128;         // new tokens
   bool stop_at_end_of_text = true;  // where the tokenizer has such an id
   bool echo = false;                // the prompt is streamed too
+  bool goes_on = false;             // the session is to be saved: the last token is fed to it as well
+  Utf8Stream::Begun begun{};        // where earlier text ended inside a character (GenerateResult::begun)
 };
 
 struct GenerateResult {
@@ -25,6 +29,7 @@ struct GenerateResult {
   double prefill_seconds = 0;
   double decode_seconds = 0;  // from the first choice to the last
   int64_t state_bytes = 0;    // of the session after the last token
+  Utf8Stream::Begun begun{};  // of a text that goes on: the character that it ended inside of, which is held back
 
   double prefill_rate() const;  // tokens a second; 0 when nothing was timed
   double decode_rate() const;
@@ -35,9 +40,10 @@ struct GenerateResult {
 using TextSink = std::function<void(std::string_view text)>;
 
 // Continues `session` with the prompt and then with tokens that the sampler draws, streaming their text. Only ids that
-// the tokenizer knows are drawn, and the last one drawn is not fed to the session. Throws ConfigError for a model
-// without tokenizer, an empty prompt in a session that has seen nothing, or a negative max_tokens; ShapeError, before
-// anything is computed, when prompt and new tokens are more than the model can take; and whatever `on_text` throws.
+// the tokenizer knows are drawn, and the last one drawn is not fed to the session unless the text goes on. Throws
+// ConfigError for a model without tokenizer, an empty prompt in a session that has seen nothing, or a negative
+// max_tokens; ShapeError, before anything is computed, when prompt and new tokens are more than the model can take; and
+// whatever `on_text` throws.
 GenerateResult generate(Session& session, std::string_view prompt, Sampler& sampler, const GenerateOptions& options,
                         const TextSink& on_text);
 

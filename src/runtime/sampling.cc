@@ -22,9 +22,9 @@ int32_t greedy_token(std::span<const float> logits) {
   return static_cast<int32_t>(best);
 }
 
-Sampler::Sampler(const SamplingOptions& options)
+Sampler::Sampler(const SamplingOptions& options, uint64_t draws)
     : options_(options_from_json<SamplingOptions>(options_to_json(options), "sampling")),
-      rng_(derive_key(options.seed, "sampling")) {}
+      rng_(derive_key(options.seed, "sampling"), draws) {}
 
 // Every token that top_k leaves, with its weight; sorted by falling logit when top_k or top_p asks for an order.
 void Sampler::collect(std::span<const float> logits) {

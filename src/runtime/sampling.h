@@ -37,11 +37,13 @@ int32_t greedy_token(std::span<const float> logits);
 // generator, none at temperature 0.
 class Sampler {
  public:
-  explicit Sampler(const SamplingOptions& options);  // throws ConfigError for values outside of their range
+  // `draws`: numbers that were drawn before. Throws ConfigError for values outside of their range.
+  explicit Sampler(const SamplingOptions& options, uint64_t draws = 0);
 
   // A token of logits [V]. -inf is a token that never comes; throws Error for NaN, +inf, no logits, or nothing but
   // -inf.
   int32_t sample(std::span<const float> logits);
+  uint64_t draws() const { return rng_.counter(); }
 
  private:
   struct Candidate {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "nn/token_limit.h"
+#include "runtime/fingerprint.h"
 
 namespace rebased {
 
@@ -51,6 +52,35 @@ Value Session::pass(std::span<const int32_t> tokens, ModelState& state) const {
   const Value ids = model_->engine().from_host(tokens.data(), DType::kI32, Shape({1, T}), DType::kI64);
   const Value hidden = model_->model().hidden(ids, Context{}, &state);
   return slice(hidden, 1, T - 1, 1);
+}
+
+void Session::resume(const StateFile& file) {
+  const LanguageModel& model = model_->model();
+  const int64_t V = model.config().vocab_size;
+  if (const std::string own = fingerprint(model); file.model() != own) {
+    throw FormatError(
+        "{}: it is the state of another model, or of other weights: expected the fingerprint {}, found {}", file.path(),
+        own, file.model());
+  }
+  if (file.rows() != 1) throw FormatError("{}: expected the state of one row, found {}", file.path(), file.rows());
+  const int64_t seen = file.positions().front();
+  if (limit_ > 0 && seen > limit_) {
+    throw FormatError("{}: it has seen {} tokens, more than the {} that the model can take", file.path(), seen, limit_);
+  }
+  if (!file.logits() || file.logits()->shape != Shape({1, V})) {
+    throw FormatError("{}: logits: expected [1, {}], found {}", file.path(), V,
+                      file.logits() ? file.logits()->shape.str() : "none");
+  }
+  std::vector<const SequenceMixer*> mixers;
+  for (const auto& block : model.blocks()) mixers.push_back(&block->mixer());
+  state_ = file.state(model_->engine(), mixers);
+  tokens_ = seen;
+  logits_ = model_->engine().from_host(file.logits()->data.data(), DType::kF32, Shape({1, 1, V}), DType::kF32);
+}
+
+SavedState Session::saved() const {
+  if (!logits_) throw ShapeError("{}: a session that has seen no token has no state to save", model_->path());
+  return {.model = fingerprint(model_->model()), .state = state_.clone(), .logits = {logits().begin(), logits().end()}};
 }
 
 Session Session::clone() const {

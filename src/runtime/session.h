@@ -4,6 +4,7 @@
 #include <span>
 
 #include "runtime/loaded_model.h"
+#include "runtime/state_file.h"
 
 namespace rebased {
 
@@ -24,6 +25,12 @@ class Session {
   // model can take.
   std::span<const float> feed(std::span<const int32_t> tokens);
   std::span<const float> step(int32_t token) { return feed(std::span(&token, 1)); }
+
+  // Goes on where a state file ends, in place of what was seen. Throws FormatError, and then nothing has changed, for
+  // the state of another model or of other than one row, for one that does not fit, and for one without logits.
+  void resume(const StateFile& file);
+  // What a state file holds of the tokens so far; at least one must have been seen.
+  SavedState saved() const;
 
   // Throws ShapeError when `more` tokens do not fit behind those seen.
   void check_room(int64_t more) const;

@@ -9,13 +9,13 @@
 
 namespace rebased {
 
-namespace {
-
-Shape with_rows(const Shape& row, int64_t batch) {
+Shape StateArray::with_rows(int64_t batch) const {
   std::vector<int64_t> dims = {batch};
-  dims.insert(dims.end(), row.begin(), row.end());
+  dims.insert(dims.end(), shape.begin(), shape.end());
   return Shape(dims);
 }
+
+namespace {
 
 bool may_join(const Value& a, const Value& b) {
   const Shape& shape = a.shape();
@@ -55,7 +55,7 @@ MixerState::MixerState(Engine& engine, int64_t batch, std::span<const StateArray
     : positions(static_cast<size_t>(batch), 0) {
   for (const StateArray& array : arrays) {
     const DType dtype = array.dtype.value_or(engine.compute_dtype());
-    arrays_.push_back({array.name, engine.full(with_rows(array.shape, batch), dtype, array.fresh), array.fresh});
+    arrays_.push_back({array.name, engine.full(array.with_rows(batch), dtype, array.fresh), array.fresh});
   }
 }
 

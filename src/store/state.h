@@ -17,6 +17,8 @@ struct StateArray {
   Shape shape;                   // without dimension 0, the batch row
   double fresh = 0;              // every element's value before the first token
   std::optional<DType> dtype{};  // none: the engine's compute dtype; I64: positions of tokens in the row, or fresh
+
+  Shape with_rows(int64_t batch) const;  // [B, ...]
 };
 
 // What one mixer remembers of the tokens it has seen: named arrays with dimension 0 the batch row, and how many tokens

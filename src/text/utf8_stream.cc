@@ -25,6 +25,11 @@ void Utf8Stream::pass_over(std::string_view bytes) {
   passed_over_ = pending_.size();
 }
 
+void Utf8Stream::resume(const Begun& begun) {
+  pass_over(begun.bytes.substr(0, begun.shown));
+  feed(begun.bytes.substr(begun.shown));
+}
+
 void Utf8Stream::feed(uint8_t byte, std::string& out) {
   if (missing_ > 0 && (byte < lowest_ || byte > highest_)) {
     out += broken();

@@ -19,6 +19,15 @@ class Utf8Stream {
   // would have made of both, once U+FFFD stands for what is not UTF-8.
   void pass_over(std::string_view bytes);
 
+  // A character that has begun: its bytes so far, of which the reader has the first `shown`.
+  struct Begun {
+    std::string bytes;
+    size_t shown = 0;
+  };
+  Begun begun() const { return {pending_, passed_over_}; }
+  // In a stream that has seen nothing: goes on where the one that gave `begun` stood.
+  void resume(const Begun& begun);
+
  private:
   void feed(uint8_t byte, std::string& out);
   void start(uint8_t byte, std::string& out);

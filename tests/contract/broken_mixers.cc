@@ -3,6 +3,7 @@
 #include "cores/rope/rope.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "base/threads.h"
@@ -24,6 +25,7 @@ enum class Fault : uint8_t {
   kUnusedParameter,
   kCountsPositionsTwice,
   kStartsUnlikeReset,
+  kRemembersOutsideState,
   kCutsGradient,
   kCutsStateGradient,
   kLeaksDetachedGradient,
@@ -165,6 +167,10 @@ class FaultyMixer : public SequenceMixer {
         if (x.size(1) == 6) remembered_ = x;
         return remembered_ && x.size(1) == 11 ? add(y, slice_like(remembered_, x)) : y;
       }
+      case Fault::kRemembersOutsideState: {
+        const Value before = std::exchange(remembered_, slice(x, 1, x.size(1) - 1, 1));
+        return before && before.shape() == x.shape() ? add(y, scale_shift(before, 0.1)) : y;
+      }
       case Fault::kDropsToken:
         return slice(y, 1, 0, std::max<int64_t>(x.size(1) - 1, 1));
       default:
@@ -215,6 +221,7 @@ const std::vector<BrokenMixer>& broken_mixers() {
     add(Fault::kUnusedParameter, "UnusedParameter", "EveryGradient");
     add(Fault::kCountsPositionsTwice, "CountsPositionsTwice", "Splits");
     add(Fault::kStartsUnlikeReset, "StartsUnlikeReset", "StateCopies");
+    add(Fault::kRemembersOutsideState, "RemembersOutsideState", "StateFiles");
     add(Fault::kCutsGradient, "CutsGradient", "Derivatives");
     add(Fault::kCutsStateGradient, "CutsStateGradient", "CarriedGradients");
     add(Fault::kLeaksDetachedGradient, "LeaksDetachedGradient", "CarriedGradients");

@@ -201,6 +201,7 @@ const std::vector<Promise>& promises() {
       {"Splits", check_splits},
       {"StateCopies", check_state_copies},
       {"StateBytes", check_state_bytes},
+      {"StateFiles", check_state_files},
       {"Engines", check_engines},
       {"Kernels", check_kernels},
       {"Forms", check_forms},

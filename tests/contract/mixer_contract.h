@@ -24,6 +24,7 @@ Violations check_rows(const Subject& subject);       // batch rows do not see ea
 Violations check_splits(const Subject& subject);     // the law, outputs and final states, every engine
 Violations check_state_copies(const Subject& subject);       // clone, select, join, reset_rows, detach
 Violations check_state_bytes(const Subject& subject);        // arrays and bytes are said as the real state holds them
+Violations check_state_files(const Subject& subject);        // saved, read and gone on with: never having stopped
 Violations check_engines(const Subject& subject);            // each against the reference: outputs and final states
 Violations check_kernels(const Subject& subject);            // the same: outputs and gradients
 Violations check_forms(const Subject& subject);              // parallel, chunked and recurrent agree

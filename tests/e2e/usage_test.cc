@@ -41,9 +41,10 @@ TEST_F(Usage, VersionNamesTheCommit) {
 }
 
 TEST_F(Usage, HelpListsEveryVerb) {
-  EXPECT_THAT(verbs_of(""), testing::ElementsAre("train", "sweep", "validate", "prepare", "eval", "generate", "convert",
-                                                 "ls", "bench"));
+  EXPECT_THAT(verbs_of(""), testing::ElementsAre("train", "sweep", "validate", "prepare", "eval", "generate", "state",
+                                                 "convert", "ls", "bench"));
   EXPECT_THAT(verbs_of("eval"), testing::ElementsAre("eval mqar", "eval ppl"));
+  EXPECT_THAT(verbs_of("state"), testing::ElementsAre("state info", "state diff"));
   EXPECT_THAT(verbs_of("ls"), testing::ElementsAre("ls mixers", "ls tasks", "ls recipes", "ls model"));
   EXPECT_THAT(verbs_of("bench"),
               testing::ElementsAre("bench limits", "bench kernels", "bench train", "bench decode", "bench prefill"));
@@ -52,8 +53,9 @@ TEST_F(Usage, HelpListsEveryVerb) {
 TEST_F(Usage, TheExampleOfEveryHelpWorks) {
   make_model();
   write("text.txt", "To be, or not to be, that is the question.\n");
-  std::vector<std::string> verbs = {"", "prepare", "eval", "generate", "convert", "ls", "bench"};
-  for (const char* parent : {"eval", "ls", "bench"}) {
+  shell("rebased generate model -p a -n 1 --quiet --state-out text.state && cp text.state other.state");
+  std::vector<std::string> verbs = {"", "prepare", "eval", "generate", "state", "convert", "ls", "bench"};
+  for (const char* parent : {"eval", "state", "ls", "bench"}) {
     for (const std::string& verb : verbs_of(parent)) {
       if (verb != "bench train") verbs.push_back(verb);  // handed over, as train is
     }

@@ -14,7 +14,7 @@ namespace rebased {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string pattern = testing::TempDir() + "rebased-XXXXXX";
+    std::string pattern = ::testing::TempDir() + "rebased-XXXXXX";
     path_ = ::mkdtemp(pattern.data()) == nullptr ? "" : pattern;
   }
   ~TemporaryFolder() {

@@ -128,6 +128,22 @@ TEST(Utf8Stream, PassingOverAnyBytesChangesNothingOfTheText) {
   }));
 }
 
+TEST(Utf8Stream, StoppingAnywhereChangesNoByte) {
+  EXPECT_TRUE(rc::check([&] {
+    const std::string known = any_bytes(), before = any_bytes(), behind = any_bytes();
+    Utf8Stream whole, first, second;
+    whole.pass_over(known);
+    first.pass_over(known);
+    std::string out = first.feed(before);
+    second.resume(first.begun());
+    out += second.feed(behind);
+    out += second.finish();
+    std::string expected = whole.feed(before + behind);
+    expected += whole.finish();
+    RC_ASSERT(out == expected);
+  }));
+}
+
 TEST(Utf8Stream, EveryCodePointPassesUnchanged) {
   for (uint32_t c = 0; c <= 0x10ffff; c = c == 0xd7ff ? 0xe000 : c + 1) {
     std::string text;
