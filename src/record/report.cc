@@ -14,70 +14,82 @@
 namespace rebased {
 namespace {
 
-// "test_accuracy" and "accuracy" are accuracies.
-bool measures(std::string_view key, std::string_view what) { return key.find(what) != std::string_view::npos; }
+bool has_number(const std::vector<ReportRun>& runs, const std::string& key) {
+  return std::any_of(runs.begin(), runs.end(),
+                     [&](const ReportRun& run) { return !metric_points(run.metrics, "step", key).x.empty(); });
+}
 
-int rank(std::string_view key) { return measures(key, "accuracy") ? 0 : measures(key, "loss") ? 1 : 2; }
+// The scores of any run that were measured.
+std::vector<Score> measured_scores(const std::vector<ReportRun>& runs) {
+  std::vector<Score> scores;
+  for (const ReportRun& run : runs) {
+    for (const Score& score : run.scores) {
+      const auto is_known = [&](const Score& other) { return other.name == score.name; };
+      if (std::none_of(scores.begin(), scores.end(), is_known) && has_number(runs, score.name)) scores.push_back(score);
+    }
+  }
+  return scores;
+}
 
-// Keys of numbers in any run, in the order of their first appearance within a rank.
-std::vector<std::string> metric_keys(const std::vector<ReportRun>& runs) {
-  std::vector<std::string> keys;
+// Keys of numbers in any run that are no scores, in the order of their first appearance.
+std::vector<std::string> other_keys(const std::vector<ReportRun>& runs, const std::vector<Score>& scores) {
+  std::vector<std::string> known = {"step", "epoch", "time"}, keys;
+  for (const Score& score : scores) known.push_back(score.name);
   for (const ReportRun& run : runs) {
     for (const nlohmann::ordered_json& record : run.metrics) {
       for (const auto& [key, value] : record.items()) {
-        const bool axis = key == "step" || key == "epoch" || key == "time";
-        const bool number = value.is_number() || value.is_null();
-        if (!axis && number && std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+        if (!value.is_number() && !value.is_null()) continue;
+        if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+        known.push_back(key);
+        keys.push_back(key);
       }
     }
   }
-  std::stable_sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) { return rank(a) < rank(b); });
   return keys;
-}
-
-std::string readable(std::string key) {
-  std::replace(key.begin(), key.end(), '_', ' ');
-  return key;
 }
 
 std::string axis_label(const std::string& x_key) { return x_key == "time" ? "time (s)" : x_key; }
 
 std::string number_cell(double value) { return std::isfinite(value) ? format_value(value) : "–"; }
 
-// Last and best value of a metric: "0.9912" and below it "best 0.9934". Only accuracies and losses have a best.
-std::string result_cell(const ReportRun& run, const std::string& key) {
-  const MetricPoints points = metric_points(run.metrics, "step", key);
+// Last and best value of a score: "0.9912" and below it "best 0.9934".
+std::string result_cell(const ReportRun& run, const Score& score) {
+  const MetricPoints points = metric_points(run.metrics, "step", score.name);
   if (points.y.empty()) return "–";
   std::string cell = number_cell(points.y.back());
   double best = std::nan("");
-  for (double y : points.y) best = rank(key) == 0 ? std::fmax(best, y) : std::fmin(best, y);
-  if (rank(key) < 2 && number_cell(best) != cell) cell += fmt::format("<small>best {}</small>", number_cell(best));
+  for (double y : points.y) best = score.higher_is_better ? std::fmax(best, y) : std::fmin(best, y);
+  if (number_cell(best) != cell) cell += fmt::format("<small>best {}</small>", number_cell(best));
   return cell;
 }
 
 // Row of the summary: cells are HTML.
-std::string summary_row(const ReportRun& run, const std::vector<std::string>& keys) {
+std::string summary_row(const ReportRun& run, const std::vector<Score>& scores) {
   std::string html = fmt::format("<tr><th scope=\"row\">{}</th>", escape_xml(run.name));
-  for (const std::string& key : keys) html += fmt::format("<td>{}</td>", result_cell(run, key));
+  for (const Score& score : scores) html += fmt::format("<td>{}</td>", result_cell(run, score));
   const MetricPoints times = metric_points(run.metrics, "step", "time");
   html += fmt::format("<td>{}</td><td>{}</td>", times.x.empty() ? "–" : fmt::format("{:.0f}", times.x.back()),
                       times.y.empty() ? "–" : format_duration(times.y.back()));
   return html + "</tr>\n";
 }
 
-std::string summary_table(const Report& report, std::vector<std::string> keys) {
-  std::erase_if(keys, [](const std::string& key) { return rank(key) == 2; });
+std::string summary_table(const Report& report, const std::vector<Score>& scores) {
   std::string html = "<div class=\"wide\"><table><thead><tr><th>run</th>";
-  for (const std::string& key : keys) html += fmt::format("<th class=\"n\">{}</th>", escape_xml(readable(key)));
+  for (const Score& score : scores) {
+    html += fmt::format("<th class=\"n\">{}</th>", escape_xml(readable(score.name)));
+  }
   html += "<th class=\"n\">steps</th><th class=\"n\">time</th></tr></thead><tbody>\n";
-  for (const ReportRun& run : report.runs) html += summary_row(run, keys);
+  for (const ReportRun& run : report.runs) html += summary_row(run, scores);
   return html + "</tbody></table></div>\n";
 }
 
-std::string curve(const Report& report, const std::string& title, const std::vector<std::string>& keys) {
+// A picture of the metrics `keys`; the shortest of their names is what they have in common.
+std::string curve(const Report& report, const std::vector<std::string>& keys, const std::string& unit) {
   LineChart chart;
-  chart.title = readable(title);
+  chart.title = readable(*std::min_element(
+      keys.begin(), keys.end(), [](const std::string& a, const std::string& b) { return a.size() < b.size(); }));
   chart.x.label = axis_label(report.x_key);
+  chart.y.label = unit;
   chart.width = 440;  // close to a phone's width, so that the text stays legible there
   chart.height = 290;
   for (const ReportRun& run : report.runs) {
@@ -90,20 +102,20 @@ std::string curve(const Report& report, const std::string& title, const std::vec
   return "<figure>" + line_chart_svg(chart) + "</figure>\n";
 }
 
-// A single run shows its accuracies in one picture and its losses in another; several runs share a picture for each
-// key.
-std::string curves(const Report& report, const std::vector<std::string>& keys) {
+// A single run shows its scores of one unit in one picture; several runs share a picture for each key.
+std::string curves(const Report& report, std::vector<Score> scores, const std::vector<std::string>& others) {
   std::string html = "<div class=\"grid\">\n";
-  for (size_t i = 0; i < keys.size();) {
-    size_t end = i + 1;
-    if (report.runs.size() == 1 && rank(keys[i]) < 2) {
-      while (end < keys.size() && rank(keys[end]) == rank(keys[i])) ++end;
-    }
-    const std::vector<std::string> shown(keys.begin() + static_cast<ptrdiff_t>(i),
-                                         keys.begin() + static_cast<ptrdiff_t>(end));
-    html += curve(report, end - i == 1 ? keys[i] : rank(keys[i]) == 0 ? "accuracy" : "loss", shown);
-    i = end;
+  while (!scores.empty()) {
+    const Score first = scores.front();
+    std::vector<std::string> shown;
+    std::erase_if(scores, [&](const Score& score) {
+      if (report.runs.size() > 1 ? !shown.empty() : score.unit != first.unit) return false;
+      shown.push_back(score.name);
+      return true;
+    });
+    html += curve(report, shown, first.unit);
   }
+  for (const std::string& key : others) html += curve(report, {key}, "");
   return html + "</div>\n";
 }
 
@@ -158,9 +170,10 @@ std::string run_details(const ReportRun& run, bool open) {
 std::string body(const Report& report) {
   std::string html = fmt::format("<h1>{}</h1>\n", escape_xml(report.title));
   if (!report.summary.empty()) html += fmt::format("<p>{}</p>\n", escape_xml(report.summary));
-  const std::vector<std::string> keys = metric_keys(report.runs);
-  if (!report.runs.empty()) html += "<h2>Results</h2>\n" + summary_table(report, keys);
-  if (!keys.empty()) html += "<h2>Curves</h2>\n" + curves(report, keys);
+  const std::vector<Score> scores = measured_scores(report.runs);
+  const std::vector<std::string> others = other_keys(report.runs, scores);
+  if (!report.runs.empty()) html += "<h2>Results</h2>\n" + summary_table(report, scores);
+  if (!scores.empty() || !others.empty()) html += "<h2>Curves</h2>\n" + curves(report, scores, others);
   for (const ReportTable& table : report.tables) {
     html += fmt::format("<h2>{}</h2>\n", escape_xml(table.title)) + html_table(table.table);
   }

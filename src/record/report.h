@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "record/environment.h"
+#include "record/score.h"
 #include "record/table.h"
 
 namespace rebased {
@@ -20,6 +21,7 @@ struct ReportRun {
       facts;  // further rows on the run: {"seed", "42"}, {"parameters", "1.2M"}
   Environment environment;
   std::vector<nlohmann::ordered_json> metrics;  // as read_metrics() gives them
+  std::vector<Score> scores;                    // keys of metrics that say how good it is, in the order of the columns
 };
 
 struct ReportTable {
@@ -38,7 +40,7 @@ struct Report {
 };
 
 // One HTML file that needs neither network nor scripts, for screen, phone and print, light and dark: results, curves of
-// every metric (accuracy first, then loss, then the others), tables, figures, how to repeat it, and what was run on
+// every metric (scores first), tables, figures, how to repeat it, and what was run on
 // what. All text is escaped but `figures`. Throws ConfigError when x_key is none of the three.
 std::string report_html(const Report& report);
 

@@ -84,6 +84,11 @@ std::string fit_text(std::string_view text, int64_t width) {
   return fitted + "…";
 }
 
+std::string readable(std::string key) {
+  std::replace(key.begin(), key.end(), '_', ' ');
+  return key;
+}
+
 std::string escape_xml(std::string_view text) {
   std::string result;
   result.reserve(text.size());

@@ -12,6 +12,9 @@ int64_t text_width(std::string_view text);
 // The text when it fits in `width` columns, else its beginning with "…" as the last column.
 std::string fit_text(std::string_view text, int64_t width);
 
+// A key of a file for people: "test accuracy" for "test_accuracy".
+std::string readable(std::string key);
+
 // For the content and the attributes of XML and HTML: markup is escaped; what XML cannot hold (control characters other
 // than tab and newline, bytes that are not UTF-8) becomes U+FFFD.
 std::string escape_xml(std::string_view text);

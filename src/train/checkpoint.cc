@@ -11,7 +11,6 @@
 #include "io/file.h"
 #include "io/model_folder.h"
 #include "store/packed_tensors.h"
-#include "text/byte_tokenizer.h"
 
 namespace rebased {
 namespace {
@@ -35,12 +34,12 @@ class Outgoing {
   std::vector<TensorToWrite> list_;
 };
 
-void write_model(ModelFolderWriter& writer, LanguageModel& model, bool text_model) {
+void write_model(ModelFolderWriter& writer, LanguageModel& model, const Tokenizer* tokenizer) {
   Outgoing tensors;
   for (const Param& param : model.parameters().params()) tensors.add(param.spec.name, param.value);
   writer.write_config(options_to_json(model.config()));
   writer.write_tensors(tensors.list(), {{"format", "pt"}});
-  if (text_model) writer.write_file("tokenizer.json", ByteTokenizer().to_json().dump(2));
+  if (tokenizer != nullptr) writer.write_file("tokenizer.json", tokenizer->to_json().dump(2));
 }
 
 Value read_value(Engine& engine, const TensorView& from, const Shape& shape, const std::string& name,
@@ -58,9 +57,9 @@ Value read_value(Engine& engine, const TensorView& from, const Shape& shape, con
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer,
-                     const TrainerState& state, bool text_model) {
+                     const TrainerState& state, const Tokenizer* tokenizer) {
   ModelFolderWriter writer(folder.string(), Place::kOwn);
-  write_model(writer, model, text_model);
+  write_model(writer, model, tokenizer);
   Outgoing moments;
   for (const AdamW::Slot& slot : optimizer.slots()) {
     moments.add("m." + slot.param->spec.name, slot.m);
@@ -96,9 +95,9 @@ TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine
   return state;
 }
 
-void save_model(const std::filesystem::path& folder, LanguageModel& model, bool text_model) {
+void save_model(const std::filesystem::path& folder, LanguageModel& model, const Tokenizer* tokenizer) {
   ModelFolderWriter writer(folder.string(), Place::kOwn);
-  write_model(writer, model, text_model);
+  write_model(writer, model, tokenizer);
   writer.commit();
 }
 

@@ -9,9 +9,8 @@
 #include "base/printable.h"
 #include "base/suggest.h"
 #include "config/document.h"
-#include "data/task_registry.h"
 #include "io/file.h"
-#include "text/byte_tokenizer.h"
+#include "train/data_source.h"
 #include "train/recipe_size.h"
 
 namespace rebased {
@@ -19,46 +18,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void check_data(DataRecipe& data, std::string_view where) {
-  if (data.task.empty() == data.text.empty()) {
-    throw ConfigError("{}: data needs either a task or text, found {}", where, data.task.empty() ? "neither" : "both");
-  }
-  if (data.is_text()) return;
-  data.options = resolve_task_options(data.task, data.options);
-  resolve_task_options(data.task, data.all_test_options());
-}
-
-// How the options of a task fit together is known to its generator: one row of each split asks it.
-void check_rows(const DataRecipe& data) {
-  if (data.is_text()) return;
-  generate_task(data.task, data.options, 1, static_cast<uint64_t>(data.train_seed));
-  generate_task(data.task, data.all_test_options(), 1, static_cast<uint64_t>(data.test_seed));
-}
-
-// The longest row of either split.
-int64_t tokens_of(const DataRecipe& data) {
-  if (data.is_text()) return data.seq_len;
-  return std::max(data.options.value("seq_len", int64_t{0}), data.all_test_options().value("seq_len", int64_t{0}));
-}
-
-int64_t vocabulary_of(const DataRecipe& data) {
-  if (data.is_text()) return ByteTokenizer().vocab_size();
-  return std::max(task_vocabulary(data.task, data.options), task_vocabulary(data.task, data.all_test_options()));
-}
-
 // What the data says about the model where the recipe does not.
-void fill_model(const Json& document, Recipe& recipe, std::string_view where) {
+void fill_model(const Json& document, const DataSizes& sizes, ModelConfig& model, std::string_view where) {
   const Json given = document.value("model", Json::object());
-  const int64_t vocabulary = vocabulary_of(recipe.data);
-  if (!given.contains("vocab_size")) recipe.model.vocab_size = vocabulary;
-  if (!given.contains("max_tokens") && !recipe.data.is_text()) recipe.model.max_tokens = tokens_of(recipe.data);
-  if (recipe.model.vocab_size < vocabulary) {
-    throw ConfigError("{}: model.vocab_size: expected at least the data's {}, found {}", where, vocabulary,
-                      recipe.model.vocab_size);
+  if (!given.contains("vocab_size")) model.vocab_size = sizes.vocabulary;
+  if (!given.contains("max_tokens") && sizes.has_positions) model.max_tokens = sizes.longest();
+  if (model.vocab_size < sizes.vocabulary) {
+    throw ConfigError("{}: model.vocab_size: expected at least the data's {}, found {}", where, sizes.vocabulary,
+                      model.vocab_size);
   }
-  if (recipe.model.max_tokens > 0 && recipe.model.max_tokens < tokens_of(recipe.data)) {
-    throw ConfigError("{}: model.max_tokens: expected at least the data's {} tokens, found {}", where,
-                      tokens_of(recipe.data), recipe.model.max_tokens);
+  if (model.max_tokens > 0 && model.max_tokens < sizes.longest()) {
+    throw ConfigError("{}: model.max_tokens: expected at least the data's {} tokens, found {}", where, sizes.longest(),
+                      model.max_tokens);
   }
 }
 
@@ -78,15 +49,16 @@ void check_device(std::string_view device, std::string_view where) {
       where, fmt::join(types, ", "), shortened(device), did_you_mean(type, types));
 }
 
-void check_training(const Json& document, Recipe& recipe, std::string_view where) {
-  check_device(recipe.device, where);
-  if (recipe.data.is_text()) {
-    if (recipe.train.steps == 0) throw ConfigError("{}: train.steps: text needs a number of steps, found 0", where);
-    if (!document.value("schedule", Json::object()).contains("kind")) recipe.schedule.kind = "cosine";
-    if (recipe.schedule.kind == "cosine_epoch") {
-      throw ConfigError("{}: schedule.kind: cosine_epoch cannot take effect on text, which has no epochs", where);
-    }
+// Data without epochs is trained on for a number of steps.
+void check_steps(const Json& document, std::string_view data, Recipe& recipe, std::string_view where) {
+  if (recipe.train.steps == 0) throw ConfigError("{}: train.steps: {} needs a number of steps, found 0", where, data);
+  if (!document.value("schedule", Json::object()).contains("kind")) recipe.schedule.kind = "cosine";
+  if (recipe.schedule.kind == "cosine_epoch") {
+    throw ConfigError("{}: schedule.kind: cosine_epoch cannot take effect on {}, which has no epochs", where, data);
   }
+}
+
+void check_schedule(const Recipe& recipe, std::string_view where) {
   if (recipe.schedule.kind == "constant" && recipe.schedule.final_ratio != 0) {
     throw ConfigError("{}: schedule.final_ratio cannot take effect with a constant schedule", where);
   }
@@ -99,20 +71,18 @@ std::string beside(const std::string& path, const fs::path& folder) {
 
 }  // namespace
 
-Json DataRecipe::all_test_options() const {
-  Json all = options;
-  all.update(test_options);
-  return all;
-}
-
 Recipe recipe_from_json(const Json& document, std::string_view where) {
   auto recipe = options_from_json<Recipe>(document, where);
-  check_data(recipe.data, where);
-  fill_model(document, recipe, where);
-  check_training(document, recipe, where);
+  const DataSource& source = data_source(recipe.data, where);
+  source.resolve(recipe.data);
+  const DataSizes sizes = source.sizes(recipe.data);
+  fill_model(document, sizes, recipe.model, where);
+  check_device(recipe.device, where);
+  if (sizes.train_rows == 0) check_steps(document, source.name(), recipe, where);
+  check_schedule(recipe, where);
   recipe.model = model_config_from_json(options_to_json(recipe.model), fmt::format("{}: model", where));
   check_recipe_size(recipe, where);
-  check_rows(recipe.data);
+  source.check(recipe.data);
   return recipe;
 }
 

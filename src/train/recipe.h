@@ -13,7 +13,7 @@
 
 namespace rebased {
 
-// What is learned from: a synthetic task or text, never both.
+// What is learned from: exactly one of the kinds in data_source.h.
 struct DataRecipe {
   std::string task;
   Json options = Json::object();
@@ -28,9 +28,6 @@ struct DataRecipe {
   std::vector<std::string> extensions;
   int64_t seq_len = 256;
   int64_t validation_bytes = 0;
-
-  bool is_text() const { return !text.empty(); }
-  Json all_test_options() const;  // the options, and over them test_options
 
   template <class V>
   void visit(V& v) {

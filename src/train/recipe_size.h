@@ -14,7 +14,7 @@ int64_t steps_per_epoch(const Recipe& recipe);
 // that these can take. Throws ConfigError; `where` names the recipe.
 void check_recipe_size(const Recipe& recipe, std::string_view where);
 
-// The part of it about an evaluation pass over `rows` rows or windows: of text, these are known once it is opened.
+// The part of it about an evaluation pass over `rows` rows: those of text are known once it is opened.
 void check_evaluation_size(const Recipe& recipe, int64_t rows, std::string_view where);
 
 }  // namespace rebased

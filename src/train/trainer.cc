@@ -13,6 +13,9 @@
 #include "base/threads.h"
 #include "engine/tape/tape_engine.h"
 #include "io/file.h"
+#include "record/text.h"
+#include "train/data_source.h"
+#include "train/recipe_size.h"
 #include "train/schedule.h"
 
 namespace rebased {
@@ -69,21 +72,23 @@ Trainer::Trainer(const Recipe& recipe, std::unique_ptr<Engine> engine, std::opti
       folder_(std::move(folder)),
       stop_(stop),
       engine_(std::move(engine)),
-      data_(open_training_data(recipe)),
+      data_(data_source(recipe.data).open(recipe)),
+      judge_(data_source(recipe.data).scores().front()),
+      steps_per_epoch_(steps_per_epoch(recipe)),
       model_(build_model(recipe, *engine_)),
       optimizer_(model_->parameters(), *engine_, recipe.optimizer) {}
 
 int64_t Trainer::total_steps() const {
-  return recipe_.train.steps > 0 ? recipe_.train.steps : recipe_.train.epochs * data_->steps_per_epoch();
+  return recipe_.train.steps > 0 ? recipe_.train.steps : recipe_.train.epochs * steps_per_epoch_;
 }
 
 int64_t Trainer::eval_interval() const {
   if (recipe_.train.eval_every > 0) return recipe_.train.eval_every;
-  return data_->steps_per_epoch() > 0 ? data_->steps_per_epoch() : std::max<int64_t>(1, total_steps() / 20);
+  return steps_per_epoch_ > 0 ? steps_per_epoch_ : std::max<int64_t>(1, total_steps() / 20);
 }
 
 double Trainer::epoch_of(int64_t step) const {
-  return data_->steps_per_epoch() > 0 ? static_cast<double>(step) / static_cast<double>(data_->steps_per_epoch()) : 0;
+  return steps_per_epoch_ > 0 ? static_cast<double>(step) / static_cast<double>(steps_per_epoch_) : 0;
 }
 
 int64_t Trainer::resume() {
@@ -114,9 +119,8 @@ void Trainer::open_records() {
 }
 
 double Trainer::lr_of(int64_t step) const {
-  const int64_t per_epoch = data_->steps_per_epoch();
   return learning_rate(recipe_.schedule, recipe_.optimizer.lr, step, total_steps(),
-                       per_epoch > 0 ? step / per_epoch : 0, recipe_.train.epochs);
+                       steps_per_epoch_ > 0 ? step / steps_per_epoch_ : 0, recipe_.train.epochs);
 }
 
 double Trainer::clip_scale(double norm) const {
@@ -191,7 +195,13 @@ void Trainer::log_statistics(int64_t step) {
   metrics_->write(step, epoch_of(step), values);
 }
 
-Evaluation Trainer::evaluation() {
+Score Trainer::judged(double value) const {
+  Score score = judge_;
+  score.value = value;
+  return score;
+}
+
+std::vector<Score> Trainer::evaluation() {
   try {
     return data_->evaluate(*model_, *engine_);
   } catch (const NotFiniteError& error) {
@@ -201,23 +211,22 @@ Evaluation Trainer::evaluation() {
 
 bool Trainer::evaluate(Progress& progress) {
   const RecordingOff off(engine_->autograd());
-  const Evaluation found = evaluation();
-  const bool accuracy = data_->has_accuracy();
-  state_.last = accuracy ? found.accuracy : found.bits_per_byte;
-  const bool better = accuracy ? state_.last > state_.best : state_.last < state_.best;
-  if (better || state_.best_step == 0) {
+  const std::vector<Score> scores = evaluation();
+  state_.last = scores.front().value;
+  if (state_.best_step == 0 || scores.front().is_better_than(best())) {
     state_.best = state_.last;
     state_.best_step = state_.step;
   }
-  const Json values = data_->describe(found);
-  metrics_->write(state_.step, epoch_of(state_.step), values);
+  Json values = Json::object();
   std::string line = fmt::format("step {}", state_.step);
-  for (const auto& [name, value] : values.items()) {
-    events_->scalar("test/" + name, state_.step, value.get<double>());
-    line += fmt::format("  {} {:.4f}", name, value.get<double>());
+  for (const Score& score : scores) {
+    values[score.name] = score.value;
+    events_->scalar("test/" + score.name, state_.step, score.value);
+    line += fmt::format("  {} {:.4f}", score.name, score.value);
   }
+  metrics_->write(state_.step, epoch_of(state_.step), values);
   say(progress, line);
-  return accuracy && recipe_.train.stop_accuracy < 1 && state_.last > recipe_.train.stop_accuracy;
+  return data_->ends_run(scores);
 }
 
 void Trainer::say(Progress& progress, const std::string& line) const {
@@ -229,7 +238,7 @@ void Trainer::checkpoint() {
   if (checkpointed_ == state_.step) return;
   require_finite(state_.step);
   std::filesystem::create_directories(folder_->checkpoints());
-  save_checkpoint(folder_->checkpoint(state_.step), *model_, optimizer_, state_, recipe_.data.is_text());
+  save_checkpoint(folder_->checkpoint(state_.step), *model_, optimizer_, state_, data_->tokenizer().get());
   checkpointed_ = state_.step;
   folder_->prune_checkpoints(recipe_.train.keep_checkpoints, state_.step);
 }
@@ -237,13 +246,14 @@ void Trainer::checkpoint() {
 TrainEnd Trainer::run(Progress& progress) {
   open_records();
   const int64_t total = total_steps();
+  const std::string score = readable(judge_.name);
   const double begun = seconds_now() - state_.seconds;
   progress.begin("train", total, state_.step);
   while (state_.step < total && !state_.finished) {
     const double loss = train_step(state_.step);
     ++state_.step;
     state_.seconds = seconds_now() - begun;
-    progress.update(state_.step, {{"loss", loss}, {data_->has_accuracy() ? "accuracy" : "bits/byte", state_.last}});
+    progress.update(state_.step, {{"loss", loss}, {score, state_.last}});
     const bool last = state_.step == total;
     const bool due = state_.step % eval_interval() == 0 || last;
     if (due) state_.finished = evaluate(progress) || last;
@@ -256,7 +266,7 @@ TrainEnd Trainer::run(Progress& progress) {
     }
   }
   progress.finish();
-  save_model(folder_->root() / "model", *model_, recipe_.data.is_text());
+  save_model(folder_->root() / "model", *model_, data_->tokenizer().get());
   return TrainEnd::kFinished;
 }
 

@@ -46,6 +46,7 @@ class Trainer {
   TrainingData& data() { return *data_; }
   Engine& engine() { return *engine_; }
   const TrainerState& state() const { return state_; }
+  Score best() const { return judged(state_.best); }  // by the score that the run is judged by
   int64_t total_steps() const;
 
   // Forward and backward of one batch without an update; returns the loss.
@@ -71,7 +72,8 @@ class Trainer {
   void log_statistics(int64_t step);
   void checkpoint();
   void open_records();
-  Evaluation evaluation();
+  std::vector<Score> evaluation();
+  Score judged(double value) const;
   std::string first_not_finite();
   [[noreturn]] void stop_for_not_finite(int64_t updates, const std::string& what);
   double epoch_of(int64_t step) const;
@@ -81,6 +83,8 @@ class Trainer {
   const std::atomic<bool>& stop_;
   std::unique_ptr<Engine> engine_;  // outlives every value
   std::unique_ptr<TrainingData> data_;
+  const Score judge_;  // without a value
+  const int64_t steps_per_epoch_;
   std::unique_ptr<LanguageModel> model_;
   AdamW optimizer_;
   TrainerState state_;

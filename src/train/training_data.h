@@ -1,35 +1,18 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "config/options.h"
+#include "data/batches.h"
 #include "engine/engine.h"
 #include "nn/language_model.h"
-#include "train/recipe.h"
+#include "record/score.h"
+#include "text/tokenizer.h"
 
 namespace rebased {
-
-// Rows of token ids and labels, [B, T]; a negative label asks nothing.
-struct Batch {
-  int64_t B = 0, T = 0;
-  std::vector<int64_t> tokens;
-  std::vector<int64_t> labels;
-
-  Batch rows(int64_t begin, int64_t count) const;
-  int64_t labelled() const;
-};
-
-// What an evaluation found. Tasks: accuracy and loss; text: bits per byte and loss.
-struct Evaluation {
-  double loss = 0;           // nats for each labelled position
-  double accuracy = 0;       // best id is the label, over all labelled positions
-  double bits_per_byte = 0;  // text only
-};
 
 // A file of text as it was when it was opened.
 struct DataFile {
@@ -47,22 +30,24 @@ struct DataFile {
   }
 };
 
-// Where batches come from. Every batch is a function of (recipe, step), so that a run resumes anywhere.
+// A model that a run must beat, and the score that it is judged by.
+struct Baseline {
+  std::string name;
+  double value = 0;
+};
+
+// What a run learns from, opened. Every batch is a function of (recipe, step), so that a run resumes anywhere.
 class TrainingData {
  public:
   virtual ~TrainingData() = default;
-  virtual int64_t steps_per_epoch() const = 0;  // 0: no epochs
-  virtual Batch batch(int64_t step) = 0;        // 0-based, over all epochs
-  virtual Evaluation evaluate(LanguageModel& model, Engine& engine) = 0;
-  // Rows for the metrics of an evaluation, by the kind of data.
-  virtual Json describe(const Evaluation& evaluation) const = 0;
-  virtual bool has_accuracy() const = 0;
-  virtual std::vector<DataFile> files() const = 0;  // that it reads, in their order; reads all of them
-  // A sentence about the data for people, and baselines that a model must beat ("order-2 n-gram bits per byte").
-  virtual std::string summary() const = 0;
-  virtual std::vector<std::pair<std::string, double>> baselines() = 0;
+  virtual Batch batch(int64_t step) = 0;  // 0-based, over all epochs
+  // The scores of DataSource::scores with their values. Throws NotFiniteError when a loss is infinite or NaN.
+  virtual std::vector<Score> evaluate(LanguageModel& model, Engine& engine) = 0;
+  virtual bool ends_run(const std::vector<Score>&) const { return false; }  // the recipe asks for no better ones
+  virtual std::string summary() const = 0;                                  // a sentence for people
+  virtual std::vector<Baseline> baselines() { return {}; }
+  virtual std::vector<DataFile> files() const { return {}; }                // all that it reads, in their order
+  virtual std::unique_ptr<Tokenizer> tokenizer() const { return nullptr; }  // of the model; null: it has none
 };
-
-std::unique_ptr<TrainingData> open_training_data(const Recipe& recipe);  // throws ConfigError, IoError
 
 }  // namespace rebased

@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <ctime>
 
@@ -11,7 +12,9 @@
 #include "config/document.h"
 #include "io/file.h"
 #include "record/environment.h"
+#include "record/text.h"
 #include "train/data_record.h"
+#include "train/data_source.h"
 #include "train_cli/commands.h"
 
 namespace rebased {
@@ -40,17 +43,12 @@ Environment environment_of(const Engine& engine) {
   return environment;
 }
 
-int64_t tokens_of(const Recipe& recipe, Trainer& trainer) {
-  return recipe.data.is_text() ? recipe.data.seq_len : trainer.data().batch(0).T;
-}
-
 // Bytes of the state that a model really holds after the tokens of one example.
-int64_t measured_state_bytes(const Recipe& recipe, Trainer& trainer) {
+int64_t measured_state_bytes(Trainer& trainer) {
   const RecordingOff off(trainer.engine().autograd());
   ModelState state = trainer.model().initial_state(trainer.engine(), 1);
-  const std::vector<int64_t> tokens(static_cast<size_t>(tokens_of(recipe, trainer)), 0);
-  const Value ids = trainer.engine().from_host(tokens.data(), DType::kI64,
-                                               Shape({1, static_cast<int64_t>(tokens.size())}), DType::kI64);
+  const Batch row = trainer.data().batch(0).rows(0, 1);
+  const Value ids = trainer.engine().from_host(row.tokens.data(), DType::kI64, Shape({1, row.T}), DType::kI64);
   trainer.model().hidden(ids, Context{}, &state);
   return state.bytes();
 }
@@ -62,6 +60,8 @@ ReportRun begun_report(const Recipe& recipe) {
   run.command = command_line();
   run.date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::time(nullptr)));
   run.recipe = resolved_text(recipe);
+  run.scores = data_source(recipe.data).scores();
+  run.scores.insert(run.scores.begin() + 1, {.name = "loss", .unit = "nats"});
   return run;
 }
 
@@ -73,8 +73,9 @@ ReportRun report_of(const Recipe& recipe, const RunFolder& folder, Trainer& trai
                {"parameters", std::to_string(outcome.parameters)},
                {"state", fmt::format("{} bytes", outcome.state_bytes)},
                {"steps", fmt::format("{} of {}", outcome.steps, trainer.total_steps())}};
-  if (outcome.baseline > 0)
-    run.facts.push_back({"order-2 byte n-gram", fmt::format("{:.4f} bits per byte", outcome.baseline)});
+  for (const Baseline& baseline : outcome.baselines) {
+    run.facts.push_back({baseline.name, fmt::format("{:.4f} {}", baseline.value, readable(outcome.best.name))});
+  }
   run.environment = environment_of(trainer.engine());
   run.metrics = read_metrics(folder.metrics());
   return run;
@@ -92,11 +93,10 @@ std::vector<Json> metrics_left(const std::filesystem::path& root) {
 RunOutcome outcome_of(const Recipe& recipe, Trainer& trainer, bool finished) {
   RunOutcome outcome;
   outcome.finished = finished;
-  outcome.is_text = recipe.data.is_text();
-  outcome.best = trainer.state().best;
+  outcome.best = trainer.best();
   outcome.steps = trainer.state().step;
   outcome.parameters = trainer.model().parameters().trainable_count();
-  outcome.state_bytes = measured_state_bytes(recipe, trainer);
+  outcome.state_bytes = measured_state_bytes(trainer);
   outcome.seconds = trainer.state().seconds;
   outcome.examples_per_second = static_cast<double>(outcome.steps) * static_cast<double>(recipe.train.batch_size) /
                                 std::max(trainer.state().seconds, 1e-9);
@@ -130,10 +130,9 @@ RunOutcome train_run(const Recipe& recipe, Trainer& trainer, const RunFolder& fo
   trainer.say(progress,
               fmt::format("{} parameters, {} steps, {} threads, in {}", trainer.model().parameters().trainable_count(),
                           trainer.total_steps(), thread_count(), folder.root().string()));
-  double baseline = 0;
-  for (const auto& [name, value] : trainer.data().baselines()) {
-    baseline = value;
-    trainer.say(progress, fmt::format("{}: {:.4f} bits per byte, to be beaten", name, value));
+  const std::vector<Baseline> baselines = trainer.data().baselines();
+  for (const auto& [name, value] : baselines) {
+    trainer.say(progress, fmt::format("{}: {:.4f} {}, to be beaten", name, value, readable(trainer.best().name)));
   }
   if (const int64_t step = trainer.resume(); trainer.state().finished) {
     trainer.say(progress, fmt::format("finished after step {}: left as it is, more steps need a new run", step));
@@ -142,13 +141,14 @@ RunOutcome train_run(const Recipe& recipe, Trainer& trainer, const RunFolder& fo
   }
   const bool finished = trainer.run(progress) == TrainEnd::kFinished;
   RunOutcome outcome = outcome_of(recipe, trainer, finished);
-  outcome.baseline = baseline;
+  outcome.baselines = baselines;
   outcome.report = report_of(recipe, folder, trainer, outcome, data);
   return outcome;
 }
 
 RunOutcome failed_run(const Recipe& recipe, const std::filesystem::path& root, const std::string& reason) {
-  RunOutcome outcome{.failure = reason, .is_text = recipe.data.is_text(), .report = begun_report(recipe)};
+  RunOutcome outcome{
+      .failure = reason, .best = data_source(recipe.data).scores().front(), .report = begun_report(recipe)};
   outcome.report.facts = {{"failed", reason}, {"seed", std::to_string(recipe.seed)}};
   outcome.report.environment = collect_environment();
   outcome.report.metrics = metrics_left(root);
@@ -156,9 +156,11 @@ RunOutcome failed_run(const Recipe& recipe, const std::filesystem::path& root, c
 }
 
 Table outcome_table(const std::vector<RunOutcome>& outcomes) {
-  const bool text = !outcomes.empty() && outcomes.front().is_text;
+  const bool alike = std::all_of(outcomes.begin(), outcomes.end(), [&](const RunOutcome& outcome) {
+    return outcome.best.name == outcomes.front().best.name;
+  });
   Table table({{"run", Align::kLeft},
-               {text ? "bits/byte" : "test accuracy", Align::kRight},
+               {alike && !outcomes.empty() ? readable(outcomes.front().best.name) : "score", Align::kRight},
                {"parameters", Align::kRight},
                {"state bytes", Align::kRight},
                {"steps", Align::kRight},
@@ -169,7 +171,8 @@ Table outcome_table(const std::vector<RunOutcome>& outcomes) {
       table.add_row({outcome.report.name, "failed", "–", "–", "–", "–", "–"});
       continue;
     }
-    const std::string score = outcome.finished ? fmt::format("{:.4f}", outcome.best) : "stopped";
+    std::string score = outcome.finished ? fmt::format("{:.4f}", outcome.best.value) : "stopped";
+    if (outcome.finished && !alike) score = readable(outcome.best.name) + " " + score;
     table.add_row({outcome.report.name, score, std::to_string(outcome.parameters), std::to_string(outcome.state_bytes),
                    std::to_string(outcome.steps), fmt::format("{:.0f}", outcome.examples_per_second),
                    fmt::format("{:.0f} s", outcome.seconds)});

@@ -16,9 +16,8 @@ namespace rebased {
 struct RunOutcome {
   bool finished = false;  // false: interrupted, its checkpoint saved, or failed
   std::string failure;    // why it failed; empty: it did not
-  bool is_text = false;
-  double best = 0;      // test accuracy or bits per byte
-  double baseline = 0;  // bits per byte that text has to beat; 0: none
+  Score best;             // by the score that it is judged by
+  std::vector<Baseline> baselines{};
   int64_t steps = 0;
   int64_t parameters = 0;
   int64_t state_bytes = 0;  // of the real state object, one row after the tokens of an example
@@ -40,7 +39,7 @@ RunOutcome train_run(const Recipe& recipe, Trainer& trainer, const RunFolder& fo
 // What there is to say of a run that ended with an error.
 RunOutcome failed_run(const Recipe& recipe, const std::filesystem::path& root, const std::string& reason);
 
-// One row a run: accuracy or bits per byte, parameters, state, speed, time.
+// One row a run: its best score, parameters, state, speed, time.
 Table outcome_table(const std::vector<RunOutcome>& outcomes);
 
 }  // namespace rebased

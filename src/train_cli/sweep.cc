@@ -9,7 +9,7 @@
 #include "io/file.h"
 #include "io/program.h"
 #include "io/standard_streams.h"
-#include "train/training_data.h"
+#include "train/data_source.h"
 #include "train_cli/commands.h"
 #include "train_cli/grid.h"
 #include "train_cli/run.h"
@@ -34,12 +34,11 @@ struct PlannedRun {
   fs::path root;
 };
 
-// What would stop the run later and can be told now, at the price of a declared model and mapped text or two examples.
-void check_buildable(Recipe recipe, MakeEngine make_engine) {
+// What would stop the run later and can be told now, at the price of a declared model and mapped files.
+void check_buildable(const Recipe& recipe, MakeEngine make_engine) {
   make_engine(recipe);
   const LanguageModel declared(recipe.model);
-  recipe.data.train_examples = recipe.data.test_examples = 1;
-  open_training_data(recipe);
+  data_source(recipe.data).check_files(recipe);
 }
 
 void check_folder(const PlannedRun& run) {

@@ -27,6 +27,7 @@ ReportRun sample_run(const std::string& name) {
   run.metrics = {{{"step", 10}, {"time", 60.0}, {"loss", 2.5}, {"accuracy", 0.75}, {"lr", 0.1}},
                  {{"step", 20}, {"time", 125.0}, {"loss", 3.5}, {"accuracy", 0.5}, {"lr", 0.1}},
                  {{"step", 20}, {"time", 125.0}, {"test_accuracy", nullptr}}};
+  run.scores = {{"test_accuracy", "", true}, {"accuracy", "", true}, {"loss", "nats"}, {"absent", ""}};
   return run;
 }
 

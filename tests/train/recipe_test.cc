@@ -53,7 +53,7 @@ INSTANTIATE_TEST_SUITE_P(
     All, RefusedRecipe,
     ::testing::Values(
         BadRecipe{"", "data needs either a task or text, found neither"},
-        BadRecipe{"[data]\ntask = \"mqar\"\ntext = [\"x\"]\n", "found both"},
+        BadRecipe{"[data]\ntask = \"mqar\"\ntext = [\"x\"]\n", "found a task and text"},
         BadRecipe{"[data]\ntask = \"mqa\"\n", "did you mean 'mqar'"},
         BadRecipe{"[data]\ntext = [\"x\"]\n", "train.steps"},
         BadRecipe{"[data]\ntext = [\"x\"]\n[train]\nsteps = 5\n[schedule]\nkind = \"cosine_epoch\"\n", "schedule.kind"},

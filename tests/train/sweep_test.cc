@@ -103,6 +103,22 @@ TEST_F(Sweep, NeedsAFolderBeforeItTrains) {
   EXPECT_THAT(result.err, testing::StartsWith("rebased: file/s: cannot make the folder: "));
 }
 
+// Every kind of data has a score of its own; a table of several says which.
+TEST_F(Sweep, ShowsTheScoresOfEveryKindOfData) {
+  write("corpus.txt", std::string(500, 'a') + std::string(500, 'b'));
+  write("text.toml",
+        "name = \"text\"\n[data]\ntext = [\"corpus.txt\"]\nseq_len = 16\n[model]\nd_model = 8\n"
+        "mixers = [{ type = \"identity\" }]\n[train]\nsteps = 2\nbatch_size = 2\n");
+  const ProgramResult mixed = program("sweep task.toml text.toml --out s");
+  EXPECT_EQ(mixed.status, 0) << mixed.err;
+  EXPECT_THAT(mixed.out, testing::ContainsRegex("run +score +parameters"));
+  EXPECT_THAT(mixed.out, AllOf(HasSubstr("test accuracy 0."), HasSubstr("bits per byte ")));
+  EXPECT_THAT(read("s/report.html"), AllOf(HasSubstr(">test accuracy</th>"), HasSubstr(">bits per byte</th>"),
+                                           HasSubstr(">test loss</th>"), HasSubstr(">validation loss</th>")));
+  EXPECT_THAT(program("sweep task.toml --out task").out, testing::ContainsRegex("run +test accuracy +parameters"));
+  EXPECT_THAT(program("sweep text.toml --out text").out, testing::ContainsRegex("run +bits per byte +parameters"));
+}
+
 TEST_F(Sweep, VariesTheMixersAndStaysInItsFolder) {
   const ProgramResult mixers = program(
       "sweep task.toml --grid 'model.mixers=[[{type=\"rebased\",num_heads=2}],[{type=\"attention\"}]]' --out s");

@@ -285,7 +285,7 @@ lr = 0.02
   train(r, "text");
   Trainer trainer(r, make_tape_engine(r), RunFolder::open(root_ / "text"), stop_);
   trainer.resume();
-  EXPECT_LT(trainer.state().best, 0.75 * trainer.data().baselines().front().second);
+  EXPECT_LT(trainer.state().best, 0.75 * trainer.data().baselines().front().value);
   EXPECT_TRUE(fs::exists(root_ / "text" / "model" / "tokenizer.json"));
 }
 
