@@ -18,6 +18,7 @@ struct CoreCase {
   std::set<std::string> absent{};       // optional operands that are left out, beside ids where `ids` is empty
   bool states = false;
   std::set<std::string> positive{};  // operands that are made positive: normalisers stay away from zero
+  std::map<std::string, std::function<double(double)>> mapped{};  // operands made of normal draws: x -> f(x)
   std::function<std::vector<int64_t>(const std::string& operand, int64_t count)> ids{};
   double tolerance = 1e-5;  // of float against double, in units of an array's largest element; gradients have 10 times
 

@@ -169,6 +169,9 @@ CoreInputs inputs_of(const CoreCase& c, uint64_t key) {
       continue;
     }
     in.operands.back() = normal(n, rng);
+    if (const auto map = c.mapped.find(operand.name); map != c.mapped.end()) {
+      for (double& x : *in.operands.back()) x = static_cast<float>(map->second(x));
+    }
     if (!c.positive.contains(operand.name)) continue;
     for (double& x : *in.operands.back()) x = std::abs(x);
   }
