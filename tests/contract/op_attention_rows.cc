@@ -106,6 +106,82 @@ void add_linear_attentions(Rows& rows) {
       .positive = true;
 }
 
+// Decay of sums: the shape of its logarithm behind q, k and v, and what makes it of normal draws: -strength x^2.
+struct DecayRow {
+  const char* name;
+  Decay decay;
+  double strength;
+  bool bonus, normalize;
+};
+
+Shape log_decay_shape(Decay decay, const Shape& q) {
+  if (decay == Decay::kHead) return Shape({q[2]});
+  return decay == Decay::kToken ? Shape({q[0], q[1], q[2]}) : q;
+}
+
+// q, k, v, log_decay, bonus and, for states, s and z, at every second size.
+Sizes decayed_sizes(const DecayRow& row) {
+  Sizes sizes;
+  const Sizes plain = attention_sizes([](int64_t F) { return F; });
+  for (size_t i = 1; i < plain.size(); i += 2) {
+    std::vector<Shape> shapes = plain[i];
+    const Shape q = shapes[0];
+    shapes.insert(shapes.begin() + 3, {log_decay_shape(row.decay, q), Shape({q[2], q[3]})});
+    if (!row.normalize) shapes.pop_back();
+    sizes.push_back(shapes);
+  }
+  return sizes;
+}
+
+void add_decayed_attentions(Rows& rows) {
+  constexpr DecayRow kDecays[] = {{"decay_head", Decay::kHead, 0.3, false, false},
+                                  {"decay_head_normalized", Decay::kHead, 0.3, false, true},
+                                  {"decay_token", Decay::kToken, 0.3, false, false},
+                                  {"decay_token_bonus_extreme", Decay::kToken, 1000, true, false},
+                                  {"decay_feature", Decay::kFeature, 0.3, false, false},
+                                  {"decay_feature_normalized", Decay::kFeature, 1, false, true},
+                                  {"decay_feature_bonus", Decay::kFeature, 0.3, true, false},
+                                  {"decay_feature_extreme", Decay::kFeature, 1000, false, false}};
+  for (const DecayRow& row : kDecays) {
+    for (const auto& [form_name, form, chunk] : kForms) {
+      const LinearOptions options{.scale = 0.4, .eps = 0.05, .normalize = row.normalize, .form = form, .chunk = chunk};
+      const auto decay_of = [row](Operands x) {
+        return LinearDecay{scale_shift(unary(UnaryOp::kSquare, x[3]), -row.strength), row.bonus ? x[4] : Value()};
+      };
+      rows.add(fmt::format("linear_{}_{}", row.name, form_name), decayed_sizes(row),
+               [=](Operands x) { return linear_attention(x[0], x[1], x[2], decay_of(x), options); })
+          .positive = row.normalize;
+      rows.add_stateful(
+              fmt::format("linear_{}_state_{}", row.name, form_name), decayed_sizes(row),
+              row.decay == Decay::kHead ? 3 : 4, row.normalize ? 2 : 1,
+              [=](Engine&, Operands x) {
+                LinearState state{std::move(x[5]), row.normalize ? std::move(x[6]) : Value()};
+                const Value o = linear_attention(x[0], x[1], x[2], decay_of(x), options, &state);
+                return row.normalize ? std::vector<Value>{o, state.s, state.z} : std::vector<Value>{o, state.s};
+              })
+          .positive = row.normalize;
+    }
+  }
+}
+
+void add_decayed_documents(Rows& rows) {
+  constexpr DecayRow kDecays[] = {{"linear_decay_head_documents", Decay::kHead, 0.3, false, false},
+                                  {"linear_decay_token_documents", Decay::kToken, 0.3, false, true},
+                                  {"linear_decay_feature_documents", Decay::kFeature, 0.3, false, false},
+                                  {"linear_decay_feature_bonus_documents", Decay::kFeature, 0.3, true, false}};
+  for (const DecayRow& row : kDecays) {
+    rows.add(row.name, decayed_sizes(row),
+             [row](Engine& engine, Operands x) {
+               const LinearDecay decay{scale_shift(unary(UnaryOp::kSquare, x[3]), -row.strength),
+                                       row.bonus ? x[4] : Value()};
+               const LinearOptions options{.scale = 0.4, .eps = 0.05, .normalize = row.normalize};
+               return std::vector<Value>{
+                   linear_attention(x[0], x[1], x[2], decay, options, nullptr, eighths(engine, x[0]))};
+             })
+        .positive = row.normalize;
+  }
+}
+
 void add_softmax_attentions(Rows& rows) {
   Sizes causal, grouped, cached;
   for (int64_t T : {1, 2, 17, 65}) {
@@ -177,6 +253,8 @@ void add_wide_keys(Rows& rows) {
 
 void add_attentions(Rows& rows) {
   add_linear_attentions(rows);
+  add_decayed_attentions(rows);
+  add_decayed_documents(rows);
   add_wide_keys(rows);
   add_softmax_attentions(rows);
 }

@@ -192,6 +192,13 @@ std::vector<Shape> attention_operands(int64_t B, int64_t T, int64_t H, int64_t D
   return {Shape({B, T, H, Dk}), Shape({B, T, H, Dk}), Shape({B, T, H, Dv})};
 }
 
+// With the logarithms of decays and the bonus behind.
+std::vector<Shape> decayed_operands(const std::vector<Shape>& decay) {
+  std::vector<Shape> shapes = attention_operands(4, 2048, 8, 64, 64);
+  shapes.insert(shapes.end(), decay.begin(), decay.end());
+  return shapes;
+}
+
 // What models spend their time on, at sizes that they have.
 void set_timed(std::vector<OpRow>& rows) {
   const std::vector<Shape> matrix = {Shape({4096, 1024})}, keys = {Shape({32768, 16})},
@@ -218,6 +225,11 @@ void set_timed(std::vector<OpRow>& rows) {
       {"quadratic_squares_documents", rebased},
       {"quadratic_taylor_auto", rebased},
       {"linear_auto", attention_operands(4, 2048, 8, 64, 64)},
+      {"linear_bare_sum_auto", attention_operands(4, 2048, 8, 64, 64)},
+      {"linear_decay_head_auto", decayed_operands({Shape({8}), Shape({8, 64})})},
+      {"linear_decay_token_auto", decayed_operands({Shape({4, 2048, 8}), Shape({8, 64})})},
+      {"linear_decay_feature_auto", decayed_operands({Shape({4, 2048, 8, 64}), Shape({8, 64})})},
+      {"linear_decay_feature_bonus_auto", decayed_operands({Shape({4, 2048, 8, 64}), Shape({8, 64})})},
       {"linear_documents", attention_operands(4, 2048, 8, 64, 64)},
       {"softmax_causal_window_0", attention_operands(4, 1024, 8, 64, 64)},
       {"softmax_documents", attention_operands(4, 1024, 8, 64, 64)}};

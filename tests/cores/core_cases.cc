@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "cores/dropout/dropout.h"
 #include "cores/linear_attention/linear_attention.h"
@@ -200,6 +201,52 @@ Cases linear_attention_cases() {
   return cases;
 }
 
+// Logarithms of decays from normal draws: as models have them, all but none, and extreme ones side by side.
+double weak_decay(double x) { return -0.1 * std::abs(x); }
+double strong_decay(double x) { return -3 * std::abs(x); }
+double extreme_decay(double x) {
+  if (x < -1) return -std::numeric_limits<double>::infinity();
+  if (x < -0.7) return -1000;
+  return x > 0.7 ? -1e-7 * x : x > 0.5 ? 0 : -std::abs(x);
+}
+
+CoreCase decayed_case(const Head& head, Decay decay, Form form, int turn) {
+  constexpr double (*kMaps[])(double) = {weak_decay, extreme_decay, strong_decay};
+  const LinearOptions options{.scale = turn % 4 == 1 ? 1 : 1 / std::sqrt(static_cast<double>(head.D)),
+                              .eps = 0.1,
+                              .normalize = turn % 5 < 2,
+                              .form = form,
+                              .chunk = turn % 3 == 1 ? 7 : 0};
+  CoreCase c{.core = std::make_shared<LinearAttentionCore>(options, decay),
+             .dims = {{"B", 1 + turn % 2}, {"T", head.T}, {"H", 1 + turn % 3}, {"F", head.D}, {"Dv", head.Dv}},
+             .states = turn % 7 < 4,
+             .mapped = {{"log_decay", kMaps[turn % 3]}},
+             .tolerance = 1e-5};
+  if (turn % 4 < 2) c.absent = {"bonus"};
+  if (options.normalize) c.positive = {"q", "k", "bonus"};
+  return c;
+}
+
+// Two forms in turn for each head and kind of decay.
+Cases decayed_attention_cases() {
+  Cases cases;
+  int turn = 0;
+  for (const Head& head : heads()) {
+    for (const Decay decay : {Decay::kHead, Decay::kToken, Decay::kFeature}) {
+      for (const int form : {turn % 4, (turn + 2) % 4})
+        cases.push_back(decayed_case(head, decay, kForms[form], ++turn));
+    }
+  }
+  return cases;
+}
+
+Cases linear_attention_families() {
+  Cases cases = linear_attention_cases();
+  const Cases decayed = decayed_attention_cases();
+  cases.insert(cases.end(), decayed.begin(), decayed.end());
+  return cases;
+}
+
 Cases quadratic_attention_cases() {
   constexpr QuadraticKernel kKernels[] = {{0, 0, 1}, {1, 1, 0.5}, {0.5, -0.4, 0.3}, {2, 1, 0}, {0, 1, 0}};
   Cases cases;
@@ -294,7 +341,7 @@ Cases softmax_attention_cases() {
 const std::vector<CoreFamily>& core_families() {
   static const std::vector<CoreFamily> families = {
       {"dropout", dropout_cases()},
-      {"linear_attention", linear_attention_cases()},
+      {"linear_attention", linear_attention_families()},
       {"long_conv", long_conv_cases()},
       {"norm", norm_cases()},
       {"packed_squares", rows_of_every_width(std::make_shared<PackedSquaresCore>(), "D", 1, {40})},

@@ -1,10 +1,11 @@
 #pragma once
 
+#include "cores/linear_attention/kernel.h"
 #include "engine/core.h"
-#include "kernels/form.h"
 
 namespace rebased {
 
+using kernels::Decay;
 using kernels::Form;
 
 struct LinearOptions {
@@ -22,14 +23,25 @@ struct LinearState {
   Value z;
 };
 
+// Decay of the sums: log [H], [B, T, H] or [B, T, H, F], at most 0 (-inf forgets all). bonus [H, F], or empty: with it
+// a token is read before it is written, and weighs its own value by the bonus.
+struct LinearDecay {
+  Value log;
+  Value bonus;
+};
+
 // q, k [B, T, H, F] already mapped, v [B, T, H, Dv] -> [B, T, H, Dv]: cores/linear_attention/kernel.h
 // positions [B, T] i64, or empty: of each token in its document, -1 for padding (kernels/tools/documents.h).
 Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearOptions& options,
                        LinearState* state = nullptr, const Value& positions = {});
+// With decay; without options.normalize the state is s alone.
+Value linear_attention(const Value& q, const Value& k, const Value& v, const LinearDecay& decay,
+                       const LinearOptions& options, LinearState* state = nullptr, const Value& positions = {});
 
 class LinearAttentionCore : public Core {
  public:
-  explicit LinearAttentionCore(const LinearOptions& given) : options(given) {}
+  explicit LinearAttentionCore(const LinearOptions& given, Decay decay_of = Decay::kNone)
+      : options(given), decay(decay_of) {}
 
   const Signature& signature() const override;
   void complete(Dims& dims) const override;
@@ -41,6 +53,7 @@ class LinearAttentionCore : public Core {
   void backward(const CoreGradCall<double>& call) const override;
 
   const LinearOptions options;
+  const Decay decay;
 };
 
 }  // namespace rebased

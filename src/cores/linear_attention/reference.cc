@@ -1,5 +1,7 @@
-#include "cores/linear_attention/documents.h"
 #include "cores/linear_attention/kernel.h"
+
+#include <cmath>
+#include <vector>
 
 #include "cores/linear_attention/documents.h"
 
@@ -137,10 +139,149 @@ void backward(const GradArgs& args) {
   }
 }
 
+// --- with decay: one number of the state, of feature f and value e (e = Dv: of the normaliser), through time ---
+
+struct Lane {
+  int64_t b, h, f, e;
+};
+
+bool normaliser(const Args& x, const Lane& at) { return at.e == x.Dv; }
+int64_t feature(const Args& x, const Lane& at, int64_t t) { return token(x, at.b, t, at.h) * x.F + at.f; }
+int64_t state_of(const Args& x, const Lane& at) {
+  const int64_t row = (at.b * x.H + at.h) * x.F + at.f;
+  return normaliser(x, at) ? row : row * x.Dv + at.e;
+}
+double value_of(const Args& x, const Lane& at, int64_t t) {
+  return normaliser(x, at) ? 1 : x.v[token(x, at.b, t, at.h) * x.Dv + at.e];
+}
+double bonus_of(const Args& x, const Lane& at) { return x.bonus[at.h * x.F + at.f]; }
+
+int64_t decay_of(const Args& x, const Lane& at, int64_t t) {
+  if (x.decay == Decay::kHead) return at.h;
+  return x.decay == Decay::kToken ? token(x, at.b, t, at.h) : feature(x, at, t);
+}
+
+// A token's place in its document: nothing from before a first one is read, and padding neither reads nor writes.
+bool padding(const Args& x, const Lane& at, int64_t t) {
+  return x.positions != nullptr && x.positions[at.b * x.T + t] < 0;
+}
+bool first(const Args& x, const Lane& at, int64_t t) {
+  return x.positions != nullptr && x.positions[at.b * x.T + t] == 0;
+}
+
+double factor_of(const Args& x, const Lane& at, int64_t t) {
+  if (padding(x, at, t)) return 1;
+  return first(x, at, t) ? 0 : std::exp(x.log_decay[decay_of(x, at, t)]);
+}
+
+// The number before every token and behind the last.
+void pass(const Args& x, const Lane& at, std::vector<double>& s) {
+  const double* s0 = normaliser(x, at) ? x.z0 : x.s0;
+  s[0] = s0 != nullptr ? s0[state_of(x, at)] : 0;
+  for (int64_t t = 0; t < x.T; ++t) {
+    const auto i = static_cast<size_t>(t);
+    s[i + 1] = factor_of(x, at, t) * s[i];
+    if (!padding(x, at, t)) s[i + 1] += x.k[feature(x, at, t)] * value_of(x, at, t);
+  }
+}
+
+// What a query reads of it: behind its own token, or with a bonus before it.
+double read(const Args& x, const Lane& at, int64_t t, const std::vector<double>& s) {
+  const auto i = static_cast<size_t>(t);
+  if (x.bonus == nullptr) return s[i + 1];
+  return (first(x, at, t) ? 0 : s[i]) + bonus_of(x, at) * x.k[feature(x, at, t)] * value_of(x, at, t);
+}
+
+template <class F>
+void for_each_lane(const Args& x, int64_t b, int64_t h, const F& f) {
+  for (int64_t i = 0; i < x.F; ++i) {
+    for (int64_t e = 0; e < x.Dv + (x.normalize ? 1 : 0); ++e) f(Lane{b, h, i, e});
+  }
+}
+
+void decayed_head(const Args& x, int64_t b, int64_t h) {
+  std::vector<double> s(static_cast<size_t>(x.T + 1)), z(static_cast<size_t>(x.T));
+  for (int64_t t = 0; t < x.T; ++t) {
+    for (int64_t e = 0; e < x.Dv; ++e) x.o[token(x, b, t, h) * x.Dv + e] = 0;
+  }
+  for_each_lane(x, b, h, [&](const Lane& at) {
+    pass(x, at, s);
+    for (int64_t t = 0; t < x.T; ++t) {
+      if (padding(x, at, t)) continue;
+      const double part = x.scale * x.q[feature(x, at, t)] * read(x, at, t, s);
+      (normaliser(x, at) ? z[static_cast<size_t>(t)] : x.o[token(x, b, t, h) * x.Dv + at.e]) += part;
+    }
+    if (x.sT != nullptr) (normaliser(x, at) ? x.zT : x.sT)[state_of(x, at)] = s.back();
+  });
+  for (int64_t t = 0; x.normalize && t < x.T; ++t) {
+    const double sum = z[static_cast<size_t>(t)];
+    if (x.z != nullptr) x.z[token(x, b, t, h)] = sum;
+    if (padding(x, {b, h, 0, 0}, t)) continue;
+    for (int64_t e = 0; e < x.Dv; ++e) x.o[token(x, b, t, h) * x.Dv + e] /= sum + x.eps;
+  }
+}
+
+// From the last token to the first; ds is the gradient of the number behind token t.
+void decayed_lane_grad(const GradArgs& grad, const Lane& at, std::vector<double>& s) {
+  const Args& x = grad.forward;
+  pass(x, at, s);
+  const double* d_last = normaliser(x, at) ? grad.d_zT : grad.d_sT;
+  double ds = d_last != nullptr ? d_last[state_of(x, at)] : 0;
+  for (int64_t t = x.T - 1; t >= 0; --t) {
+    if (padding(x, at, t)) continue;
+    const int64_t row = token(x, at.b, t, at.h), i = feature(x, at, t);
+    const RowGrad d = row_grad(grad, row);
+    const double g = normaliser(x, at) ? d.dz : d.u * grad.d_o[row * x.Dv + at.e];
+    const double k = x.k[i], v = value_of(x, at, t), from_read = x.scale * x.q[i] * g;
+    const double decay = factor_of(x, at, t), before = s[static_cast<size_t>(t)];
+    grad.dq[i] += x.scale * g * read(x, at, t, s);
+    if (x.bonus == nullptr) ds += from_read;
+    const double d_write = ds + (x.bonus != nullptr ? bonus_of(x, at) * from_read : 0);
+    grad.dk[i] += d_write * v;
+    if (!normaliser(x, at)) grad.dv[row * x.Dv + at.e] += d_write * k;
+    if (grad.d_bonus != nullptr) grad.d_bonus[at.h * x.F + at.f] += from_read * k * v;
+    if (grad.d_log_decay != nullptr) grad.d_log_decay[decay_of(x, at, t)] += ds * decay * before;
+    ds = decay * ds + (x.bonus != nullptr && !first(x, at, t) ? from_read : 0);
+  }
+  double* d_first = normaliser(x, at) ? grad.d_z0 : grad.d_s0;
+  if (d_first != nullptr) d_first[state_of(x, at)] = ds;
+}
+
+void clear_decay(const GradArgs& grad) {
+  const Args& x = grad.forward;
+  const int64_t tokens = x.B * x.T * x.H;
+  const int64_t decays = x.decay == Decay::kHead ? x.H : x.decay == Decay::kToken ? tokens : tokens * x.F;
+  for (int64_t i = 0; grad.d_log_decay != nullptr && i < decays; ++i) grad.d_log_decay[i] = 0;
+  for (int64_t i = 0; grad.d_bonus != nullptr && i < x.H * x.F; ++i) grad.d_bonus[i] = 0;
+}
+
+void decayed_head_grad(const GradArgs& grad, int64_t b, int64_t h) {
+  std::vector<double> s(static_cast<size_t>(grad.forward.T + 1));
+  for_each_lane(grad.forward, b, h, [&](const Lane& at) { decayed_lane_grad(grad, at, s); });
+}
+
+void decayed(const Args& x) {
+  for (int64_t b = 0; b < x.B; ++b) {
+    for (int64_t h = 0; h < x.H; ++h) decayed_head(x, b, h);
+  }
+}
+
+void decayed_grad(const GradArgs& grad) {
+  clear(grad);
+  clear_decay(grad);
+  for (int64_t b = 0; b < grad.forward.B; ++b) {
+    for (int64_t h = 0; h < grad.forward.H; ++h) decayed_head_grad(grad, b, h);
+  }
+}
+
 }  // namespace
 
-void linear_attention(const Args& args) noexcept { over_documents(args, forward); }
+void linear_attention(const Args& args) noexcept {
+  args.decay != Decay::kNone ? decayed(args) : over_documents(args, forward);
+}
 
-void linear_attention_grad(const GradArgs& args) noexcept { grads_over_documents(args, backward); }
+void linear_attention_grad(const GradArgs& args) noexcept {
+  args.forward.decay != Decay::kNone ? decayed_grad(args) : grads_over_documents(args, backward);
+}
 
 }  // namespace rebased::kernels::reference

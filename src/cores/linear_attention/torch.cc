@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "cores/composites.h"
 #include "cores/linear_attention/composite.h"
@@ -98,10 +99,95 @@ Tensor causal_composite(const std::vector<Tensor>& operands, const Similarity& s
   return torch::cat(rows, 0);
 }
 
+namespace {
+
+// Logarithms of decays [B, H, T, F], or [B, H, T, 1] where features decay alike.
+Tensor decays_by_token(const Tensor& log_decay, const Tensor& q, Decay decay) {
+  if (decay == Decay::kFeature) return log_decay.transpose(1, 2);
+  if (decay == Decay::kToken) return log_decay.transpose(1, 2).unsqueeze(-1);
+  return log_decay.view({1, -1, 1, 1}).expand({q.size(0), q.size(1), q.size(2), 1});
+}
+
+// Row i of x [.., n, ...] at row i + 1, zeros at row 0.
+Tensor one_later(const Tensor& x) {
+  return torch::cat({torch::zeros_like(x.narrow(2, 0, 1)), x.narrow(2, 0, x.size(2) - 1)}, 2);
+}
+
+// g_{j+1} + ... + g_i at [.., i, j, F] for j < i of g [.., n, F], each sum formed apart: differences of sums from the
+// beginning would be none of infinities.
+Tensor sums_between(const Tensor& g) {
+  const int64_t n = g.size(2);
+  const Tensor behind = torch::ones({n, n}, g.options().dtype(torch::kBool)).tril(-1).view({1, 1, n, n, 1});
+  return torch::where(behind, g.unsqueeze(3), torch::zeros({}, g.options())).cumsum(2);
+}
+
+// Weights of the keys at and before each query, [.., n, n].
+Tensor decayed_scores(const Tensor& q, const Tensor& k, const Tensor& between) {
+  if (between.size(-1) == 1) return torch::matmul(q, k.transpose(-1, -2)) * between.squeeze(-1);
+  return (q.unsqueeze(3) * k.unsqueeze(2) * between).sum(-1);
+}
+
+struct DecayedChunk {
+  Tensor q, k, v, g;  // [.., n, F], [.., n, Dv], [.., n, F or 1]
+  Tensor resets;      // [.., n, 1]: -inf at the first token of a document, else 0
+};
+
+// The sums o [.., n, D] of a chunk behind the state s [.., F, D], which is advanced.
+Tensor decayed_chunk(const DecayedChunk& c, const Tensor& bonus, Tensor& s) {
+  const bool earlier = bonus.defined();  // a query meets what decayed until the token before it
+  const Tensor sums = sums_between(c.g), met = c.g.cumsum(2), cut = c.resets.cumsum(2);
+  const Tensor between = (earlier ? one_later(sums) : sums) + sums_between(c.resets);
+  Tensor a = decayed_scores(c.q, c.k, between.exp()).tril(earlier ? -1 : 0);
+  if (earlier) a = a + torch::diag_embed((c.q * bonus * c.k).sum(-1));
+  const Tensor o = torch::matmul(a, c.v) + torch::matmul(c.q * ((earlier ? one_later(met) : met) + cut).exp(), s);
+  const Tensor kept = c.g + c.resets;
+  const Tensor later = one_later(kept.flip(2)).cumsum(2).flip(2);
+  const Tensor whole = kept.sum(2).exp().unsqueeze(-1);
+  s = whole * s + torch::matmul((c.k * later.exp()).transpose(-1, -2), c.v);
+  return o;
+}
+
+Tensor decayed_composite(const LinearAttentionCore& core, const std::vector<Tensor>& operands,
+                         std::vector<Tensor>& states) {
+  const LinearOptions& options = core.options;
+  const Tensor q = options.scale * operands[0].transpose(1, 2), zero = torch::zeros({}, q.options());
+  Tensor k = operands[1].transpose(1, 2), g = decays_by_token(operands[4], q, core.decay);
+  Tensor resets = torch::zeros_like(g.narrow(3, 0, 1)), padding;
+  if (operands[3].defined()) {
+    const Tensor positions = operands[3].unsqueeze(1).unsqueeze(-1);
+    padding = positions < 0;
+    resets = torch::where(positions == 0, torch::full({}, -INFINITY, q.options()), resets);
+    k = torch::where(padding, zero, k);
+    g = torch::where(padding, zero, g);
+  }
+  const Tensor bonus = operands[5].defined() ? operands[5].unsqueeze(1) : Tensor();
+  Tensor v = operands[2].transpose(1, 2);
+  const int64_t T = q.size(2), Dv = v.size(3);
+  if (options.normalize) v = torch::cat({v, torch::ones_like(v.narrow(3, 0, 1))}, 3);
+  Tensor s = torch::zeros({q.size(0), q.size(1), q.size(3), v.size(3)}, q.options());
+  if (!states.empty()) s = options.normalize ? torch::cat({states[0], states[1].unsqueeze(-1)}, 3) : states[0];
+  const int64_t step = std::min<int64_t>(step_length(options.form, options.chunk, T), 64);
+  std::vector<Tensor> outputs;
+  for (int64_t t = 0; t < T; t += step) {
+    const int64_t n = std::min(step, T - t);
+    const auto piece = [&](const Tensor& x) { return x.narrow(2, t, n); };
+    outputs.push_back(decayed_chunk({piece(q), piece(k), piece(v), piece(g), piece(resets)}, bonus, s));
+  }
+  if (!states.empty()) states[0] = s.narrow(3, 0, Dv);
+  if (states.size() > 1) states[1] = s.select(3, Dv);
+  Tensor o = torch::cat(outputs, 2);
+  if (options.normalize) o = o.narrow(3, 0, Dv) / (o.narrow(3, Dv, 1) + options.eps);
+  if (padding.defined()) o = torch::where(padding, zero, o);
+  return o.transpose(1, 2).contiguous();
+}
+
+}  // namespace
+
 std::vector<Tensor> linear_attention_composite(const Core& core, const std::vector<Tensor>& operands,
                                                std::vector<Tensor>& states) {
-  const LinearOptions& options = static_cast<const LinearAttentionCore&>(core).options;
-  return {causal_composite(operands, LinearSimilarity(options.scale), options, states)};
+  const auto& linear = static_cast<const LinearAttentionCore&>(core);
+  if (linear.decay != Decay::kNone) return {decayed_composite(linear, operands, states)};
+  return {causal_composite(operands, LinearSimilarity(linear.options.scale), linear.options, states)};
 }
 
 }  // namespace rebased
