@@ -90,6 +90,18 @@ void add_linear_rows(std::vector<MixerRow>& rows) {
   add("hadamard", {{"name", "hadamard"}}, unnormalised);
 }
 
+void add_retnet_rows(std::vector<MixerRow>& rows) {
+  auto add = [&](const char* name, Json options) {
+    options["num_heads"] = 2;
+    rows.push_back(
+        {fmt::format("retnet_{}", name), "retnet", options, kSums, kSumsReason, "arXiv:2307.08621 section 2"});
+  };
+  add("plain", {{"norm_eps", 1e-2}});
+  add("widths", {{"key_dim", 6}, {"value_dim", 5}, {"first_decay", 1.0}, {"rope_base", 100.0}, {"norm_eps", 1e-2}});
+  add("of_fla", {{"rope_endpoint", false}, {"norm_weight", true}, {"norm_eps", 1e-2}});
+  add("bare", {{"key_dim", 3}, {"rope_base", 0.0}, {"gate", false}, {"norm_eps", 1e-2}});
+}
+
 void add_softmax_rows(std::vector<MixerRow>& rows) {
   auto add = [&](const std::string& type, const char* name, const Json& options) {
     rows.push_back({type + "_" + name, type, options, kSums, kSumsReason, "arXiv:1706.03762 section 3.2"});
@@ -140,6 +152,7 @@ std::vector<MixerRow> make_rows() {
   add_rebased_rows(rows);
   add_based_rows(rows);
   add_linear_rows(rows);
+  add_retnet_rows(rows);
   add_softmax_rows(rows);
   add_convolution_rows(rows);
   rows.push_back({"identity", "identity", Json::object(), kSums, kSumsReason, "no mixing"});
@@ -154,14 +167,15 @@ const std::vector<MixerRow>& mixer_rows() {
 }
 
 Subject subject_of(const MixerRow& row) {
-  return {.name = row.name,
-          .build =
-              [row](const Scope& scope, const MixerSetup& setup) {
-                return find_mixer(row.type, row.name).build(row.options, row.name, scope, setup);
-              },
-          .tolerance = row.tolerance,
-          .forms = row.type == "rebased" || row.type == "based" || row.type == "linear_attention",
-          .max_tokens = row.max_tokens};
+  return {
+      .name = row.name,
+      .build =
+          [row](const Scope& scope, const MixerSetup& setup) {
+            return find_mixer(row.type, row.name).build(row.options, row.name, scope, setup);
+          },
+      .tolerance = row.tolerance,
+      .forms = row.type == "rebased" || row.type == "based" || row.type == "linear_attention" || row.type == "retnet",
+      .max_tokens = row.max_tokens};
 }
 
 }  // namespace rebased::testing

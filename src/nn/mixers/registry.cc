@@ -8,6 +8,7 @@
 #include "nn/mixers/identity.h"
 #include "nn/mixers/linear_attention.h"
 #include "nn/mixers/rebased.h"
+#include "nn/mixers/retnet.h"
 #include "nn/mixers/short_conv.h"
 #include "nn/mixers/sliding_window.h"
 
@@ -19,6 +20,7 @@ const std::vector<MixerEntry>& mixer_registry() {
       mixer_entry<BasedMixer>("based", "linear attention with the second-order Taylor kernel (arXiv:2402.18668)"),
       mixer_entry<LinearAttentionMixer>("linear_attention",
                                         "linear attention with a choice of feature maps (arXiv:2006.16236)"),
+      mixer_entry<RetNetMixer>("retnet", "retention: linear attention that decays by head (arXiv:2307.08621)"),
       mixer_entry<AttentionMixer>("attention", "softmax attention: RoPE, grouped heads, qk-norm (arXiv:1706.03762)"),
       mixer_entry<SlidingWindowMixer>("sliding_window", "softmax attention over a fixed number of last keys"),
       mixer_entry<ShortConvMixer>("short_conv", "causal depthwise convolution over a few tokens"),
