@@ -178,7 +178,7 @@ void ShortConv(benchmark::State& state) {
   const std::vector<float> x = random_floats(n), w = random_floats(C * K), dy = random_floats(n);
   std::vector<float> y(x.size()), dx(x.size()), dw(w.size());
   ShortConvGradArgs<float> g;
-  g.forward = {B, T, C, K, x.data(), w.data(), nullptr, true, nullptr, y.data(), nullptr};
+  g.forward = {.B = B, .T = T, .C = C, .K = K, .x = x.data(), .w = w.data(), .silu = true, .y = y.data()};
   g.dy = dy.data();
   g.dx = dx.data();
   g.dw = dw.data();
