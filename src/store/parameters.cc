@@ -244,7 +244,7 @@ Param& Scope::matrix(std::string_view name, const Shape& shape, Init init, Param
 }
 
 Param& Scope::gain_or_bias(std::string_view name, const Shape& shape, Init init) const {
-  return param(name, shape, std::move(init), {.decay = Decay::kWithAll});
+  return param(name, shape, std::move(init), {.decay = WeightDecay::kWithAll});
 }
 
 Param& Scope::buffer(std::string_view name, const Shape& shape, Init init) const {

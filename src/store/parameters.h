@@ -26,15 +26,15 @@ Init normal_rows_orthogonal(double scale);  // rows of orthogonalised Gaussian b
 }  // namespace init
 
 // Whether the optimiser's weight decay takes a parameter.
-enum class Decay : uint8_t {
+enum class WeightDecay : uint8_t {
   kAlways,
   kWithAll,  // where a recipe has all parameters decay (optimizer.decay = "all"), and not where matrices only
   kNever,    // whatever a recipe says
 };
 
-// How the optimiser treats a parameter: {.decay = Decay::kNever, .lr_scale = 0.1}.
+// How the optimiser treats a parameter: {.decay = WeightDecay::kNever, .lr_scale = 0.1}.
 struct ParamGroup {
-  Decay decay = Decay::kAlways;
+  WeightDecay decay = WeightDecay::kAlways;
   double lr_scale = 1;  // times the recipe's learning rate, and so times what decays in a step; positive
 };
 
@@ -88,8 +88,8 @@ class Scope {
   Scope child(std::string_view name) const;
   Param& param(std::string_view name, const Shape& shape, Init init, ParamGroup group = {}) const;
   Param& matrix(std::string_view name, const Shape& shape, Init init, ParamGroup group = {}) const;  // see ParamSpec
-  Param& gain_or_bias(std::string_view name, const Shape& shape, Init init) const;                   // Decay::kWithAll
-  Param& buffer(std::string_view name, const Shape& shape, Init init) const;                         // not trained
+  Param& gain_or_bias(std::string_view name, const Shape& shape, Init init) const;  // WeightDecay::kWithAll
+  Param& buffer(std::string_view name, const Shape& shape, Init init) const;        // not trained
   const std::string& prefix() const { return prefix_; }
   double init_std() const { return init_std_; }          // of projections and embeddings
   double residual_std() const { return residual_std_; }  // of projections back into the residual stream

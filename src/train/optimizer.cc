@@ -8,8 +8,8 @@
 namespace rebased {
 namespace {
 
-bool decays(Decay decay, const OptimizerRecipe& recipe) {
-  return decay == Decay::kAlways || (decay == Decay::kWithAll && recipe.decay == "all");
+bool decays(WeightDecay decay, const OptimizerRecipe& recipe) {
+  return decay == WeightDecay::kAlways || (decay == WeightDecay::kWithAll && recipe.decay == "all");
 }
 
 }  // namespace

@@ -16,9 +16,9 @@ class Stepped {
     const Scope scope(store_, "", 1, 1);
     scope.param("plain", kShape, init::constant(0.5));
     scope.gain_or_bias("gain", kShape, init::constant(0.5));
-    scope.param("never", kShape, init::constant(0.5), {.decay = Decay::kNever});
+    scope.param("never", kShape, init::constant(0.5), {.decay = WeightDecay::kNever});
     scope.param("slow", kShape, init::constant(0.5), {.lr_scale = 0.25});
-    scope.matrix("still", kShape, init::constant(0.5), {.decay = Decay::kNever, .lr_scale = 3});
+    scope.matrix("still", kShape, init::constant(0.5), {.decay = WeightDecay::kNever, .lr_scale = 3});
     store_.initialise(engine_, 1);
     AdamW optimizer(store_, engine_, recipe);
     for (int step = 0; step < 5; ++step) {
