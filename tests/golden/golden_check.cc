@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "engine/cpu/cpu_engine.h"
 #include "engine/reference/reference_engine.h"
 #include "engine/tape/tape_engine.h"
@@ -74,15 +76,18 @@ std::vector<std::unique_ptr<Engine>> float32_with_gradients() {
   return engines;
 }
 
-void check_golden(const Golden& golden, Ordering ordering, const Compute& compute) {
+void check_golden(const Golden& golden, Ordering ordering, const Compute& compute, double formula) {
   const auto doubles = float64_engines();
   const auto singles = float32_with_gradients();
   CpuEngine cpu;
   for (const Way& way : kWays) {
     if (ordering != Ordering::kForms && way.form != Form::kAuto) continue;
     const bool other = ordering == Ordering::kForms && way.form != Form::kParallel;
-    const Bound sharp = [](const auto& checked) { return rounding_bound(checked.expected); };
-    const Bound single = [&](const auto& checked) { return golden.atol(checked.name, other); };
+    const auto or_formula = [&](double bound, const auto& checked) {
+      return std::max(bound, formula * checked.expected.max_abs());
+    };
+    const Bound sharp = [&](const auto& checked) { return or_formula(rounding_bound(checked.expected), checked); };
+    const Bound single = [&](const auto& checked) { return or_formula(golden.atol(checked.name, other), checked); };
     const std::string form = fmt::format(" ({})", way.name);
     for (const auto& engine : doubles) {
       const Computation in_double = compute(*engine, way.form, way.chunk);

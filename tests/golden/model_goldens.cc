@@ -7,7 +7,7 @@
 #include "cores/linear_attention/linear_attention.h"
 #include "golden/handlers.h"
 #include "golden/public_names.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 #include "updates/adamw/kernel.h"
 
 namespace rebased::testing {
@@ -74,7 +74,7 @@ void check_language_model(const Golden& golden) {
   const std::vector<int64_t> tokens = golden.ids("tokens"), labels = golden.ids("labels");
   if (mixers_of(golden).empty()) GTEST_SKIP() << "no mixer here is of the kind " << golden.setting<std::string>("kind");
   check_golden(golden, Ordering::kFixed, [&](Engine& engine, Form, int64_t) {
-    LanguageModel model(config_of(golden, "param."));
+    SequenceModel model(config_of(golden, "param."));
     Computation computation;
     for (const auto& [name, param] : load_public(golden, "param.", model.parameters(), engine)) {
       if (!golden.has("grad." + name) && golden.unused(name)) continue;
@@ -158,7 +158,7 @@ class Trainer {
 
   const Golden& golden_;
   Engine& engine_;
-  LanguageModel model_;
+  SequenceModel model_;
   std::map<std::string, Param*> params_;
   std::map<std::string, std::vector<Real>> m_, v_;
   int64_t step_ = 0;

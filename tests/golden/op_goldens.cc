@@ -24,12 +24,13 @@ double scale_of(const Golden& golden) {  // written "d^-0.5", or as a number
 
 // q, k, v with their gradients, and the output o.
 struct AttentionCase {
-  AttentionCase(const Golden& golden, Engine& engine)
-      : q(leaf(engine, time_first(golden, "q"))),
+  AttentionCase(const Golden& golden, Engine& engine, const std::string& query = "q")
+      : q(leaf(engine, time_first(golden, query))),
         k(leaf(engine, time_first(golden, "k"))),
         v(leaf(engine, time_first(golden, "v"))) {
-    computation.gradients = {
-        {"dq", q, time_first(golden, "dq")}, {"dk", k, time_first(golden, "dk")}, {"dv", v, time_first(golden, "dv")}};
+    computation.gradients = {{"d" + query, q, time_first(golden, "d" + query)},
+                             {"dk", k, time_first(golden, "dk")},
+                             {"dv", v, time_first(golden, "dv")}};
   }
 
   Computation finish(const Golden& golden, const Value& o) {
@@ -100,6 +101,65 @@ void check_carried_state_op(const Golden& golden) {
     if (golden.has("zt")) computation.outputs.push_back({"zt", state.z, golden.array("zt").as(z_shape)});
     if (golden.has("dht")) computation.loss.push_back({state.s, golden.array("dht")});
     return attention.finish(golden, o);
+  });
+}
+
+namespace {
+
+// Sums that decay, from their decays on; h0 and dht may be absent.
+using DecayOf = std::function<LinearDecay(Engine& engine, Computation& computation)>;
+
+void check_decayed_op(const Golden& golden, const char* query, const DecayOf& decay_of) {
+  const Shape q = golden.shape(query), s_shape({q[0], q[1], q[3], golden.shape("v")[3]});
+  check_golden(golden, Ordering::kForms, [&](Engine& engine, Form form, int64_t chunk) {
+    AttentionCase attention(golden, engine, query);
+    Computation& computation = attention.computation;
+    const LinearDecay decay = decay_of(engine, computation);
+    LinearState state{leaf(engine, golden.has("h0") ? golden.array("h0") : HostArray::zeros(s_shape)), {}};
+    if (golden.has("dh0")) computation.gradients.push_back({"dh0", state.s, golden.array("dh0")});
+    const LinearOptions options{.scale = scale_of(golden), .normalize = false, .form = form, .chunk = chunk};
+    const bool stateful = golden.has("h0") || golden.has("ht");
+    const Value o =
+        linear_attention(attention.q, attention.k, attention.v, decay, options, stateful ? &state : nullptr);
+    if (golden.has("ht")) computation.outputs.push_back({"ht", state.s, golden.array("ht")});
+    if (golden.has("dht")) computation.loss.push_back({state.s, golden.array("dht")});
+    return attention.finish(golden, o);
+  });
+}
+
+}  // namespace
+
+// gamma_h = 1 - 2^(-5-h)
+void check_retention_op(const Golden& golden) {
+  check_decayed_op(golden, "q", [&](Engine& engine, Computation&) {
+    HostArray log = HostArray::zeros(Shape({golden.shape("q")[1]}));
+    for (size_t h = 0; h < log.data.size(); ++h) log.data[h] = std::log1p(-std::exp2(-5 - static_cast<double>(h)));
+    return LinearDecay{write(engine, log), {}};
+  });
+}
+
+void check_gla_op(const Golden& golden) {
+  check_decayed_op(golden, "q", [&](Engine& engine, Computation& computation) {
+    const Value log = leaf(engine, time_first(golden, "gk"));
+    computation.gradients.push_back({"dgk", log, time_first(golden, "dgk")});
+    return LinearDecay{log, {}};
+  });
+}
+
+void check_simple_gla_op(const Golden& golden) {
+  check_decayed_op(golden, "q", [&](Engine& engine, Computation& computation) {
+    const Value log = leaf(engine, golden.array("g").permuted({0, 2, 1}));
+    computation.gradients.push_back({"dg", log, golden.array("dg").permuted({0, 2, 1})});
+    return LinearDecay{log, {}};
+  });
+}
+
+void check_rwkv6_op(const Golden& golden) {
+  check_decayed_op(golden, "r", [&](Engine& engine, Computation& computation) {
+    const Value log = leaf(engine, time_first(golden, "w")), bonus = leaf(engine, golden.array("u"));
+    computation.gradients.push_back({"dw", log, time_first(golden, "dw")});
+    computation.gradients.push_back({"du", bonus, golden.array("du")});
+    return LinearDecay{log, bonus};
   });
 }
 

@@ -13,7 +13,7 @@
 namespace rebased::testing {
 
 std::string our_name(std::string_view public_name) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kReplacements = {{
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 15> kReplacements = {{
       {"feature_map.random_feats", "feature_map.projection"},
       {"backbone.", ""},
       {"sequence_mixer.mixer.", "mixer."},
@@ -23,6 +23,7 @@ std::string our_name(std::string_view public_name) {
       {"q_proj", "proj_q"},
       {"k_proj", "proj_k"},
       {"v_proj", "proj_v"},
+      {"g_proj", "proj_g"},
       {"o_proj", "proj_o"},
       {"feature_map.gamma", "ln_qk.weight"},
       {"feature_map.beta", "ln_qk.bias"},

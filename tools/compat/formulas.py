@@ -98,6 +98,40 @@ def rotate(x, base, fraction=1.0):  # [B, H, T, D], channel i with i + half
     return torch.cat([a * c - b * s, b * c + a * s, rest], -1)
 
 
+def decayed_attention(q, k, v, g, scale, bonus=None, h0=None):
+    """Sums that decay by exp(g), g [B, H, T, F or 1]: (outputs, last state). With a bonus [H, F] a token is read before it is written."""
+    T, total = q.shape[2], g.expand_as(q).cumsum(2)
+    met = total - g if bonus is not None else total  # of a query: until its own token, or the one before
+    visible = lower(T).tril(-1 if bonus is not None else 0).to(q.dtype)[..., None]
+    apart = (met[:, :, :, None] - total[:, :, None]) * visible
+    a = (q[:, :, :, None] * k[:, :, None] * apart.exp() * visible).sum(-1)
+    o = a @ v
+    if bonus is not None:
+        o = o + (q * bonus[:, None] * k).sum(-1, keepdim=True) * v
+    last = (k * (total[:, :, -1:] - total).exp()).transpose(-1, -2) @ v
+    if h0 is not None:
+        o, last = o + (q * met.exp()) @ h0, last + total[:, :, -1].exp()[..., None] * h0
+    return scale * o, last
+
+
+def retention_logs(count):
+    return torch.log1p(-(2.0 ** (-5 - torch.arange(count, dtype=torch.float64))))
+
+
+def turn_neighbours(x):  # RetNetRelPos: channels 2i and 2i + 1, the last pair at 1e-4 a token
+    angle = torch.arange(x.shape[2], dtype=torch.float64)[:, None] * 10000 ** -torch.linspace(0, 1, x.shape[-1] // 2, dtype=torch.float64)
+    c, s = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack([a * c - b * s, a * s + b * c], -1).flatten(-2)
+
+
+def retnet(p, x, n, form=None):  # without the factors that the norm cancels
+    q, k, v = (heads(linear(p, which + "_proj", x), n["num_heads"]) for which in "qkv")
+    g = retention_logs(n["num_heads"]).to(x.dtype).view(1, -1, 1, 1)
+    o, _ = decayed_attention(turn_neighbours(q), turn_neighbours(k), v, g, q.shape[-1] ** -0.5)
+    return linear(p, "out_proj", joined(rms_norm(o, 1, n["layernorm_eps"])) * silu(linear(p, "g_proj", x)))
+
+
 def rebased(p, x, n, form="parallel"):  # corl-team ReBased
     def shaped(proj, norm):
         y = linear(p, proj, x)

@@ -20,8 +20,10 @@ FOLDER = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/data"
 VERIFIED = "formulas of tools/compat/formulas.py, which agree in float64 with the public code where that runs on a CPU"
 ZOOLOGY, CORL = "HazyResearch/zoology", "corl-team/rebased"
 BASED, FLA = "HazyResearch/based", "fla-org/flash-linear-attention"
+TORCHSCALE = "microsoft/torchscale"
 COMMITS = {ZOOLOGY: "d88d6f5474f36998d82d5c3bd58a190248d0a669", CORL: "2dc269e2222f1cec7f62c1ccb81d2aafe7ac6ad1",
-           BASED: "32c1bd4e09c8f7f718b0ed3f2e0a333908297879", FLA: "bc3b101dcb713ddc5bd8924b66754eb68b5ccf89"}
+           BASED: "32c1bd4e09c8f7f718b0ed3f2e0a333908297879", FLA: "bc3b101dcb713ddc5bd8924b66754eb68b5ccf89",
+           TORCHSCALE: "4d1e0e82e5adf86dd424f1463192635b73fc8efc"}
 
 
 def numbers(seed):
@@ -84,7 +86,7 @@ def run_module(formula, parameters, buffers, x, dy, settings, dtype, form):
 
 def module(name, repository, function, formula, settings, shapes, B=2, T=9, buffers=None, forms=False, fixed=None):
     """fixed: parameters that are not trained; they lie among the others in the public state_dict."""
-    C = settings.get("hidden_size") or settings.get("in_features") or settings["d_model"]
+    C = settings.get("hidden_size") or settings.get("in_features") or settings.get("embed_dim") or settings["d_model"]
     normal = numbers(sum(map(ord, name)))
     parameters = random_parameters(normal, shapes)
     buffers, fixed = buffers or {}, fixed or {}
@@ -222,6 +224,56 @@ def feed_forward_modules():
                                    ("gated_mlp_D6h10T9", 6, 12, {"hidden_features": 10, "multiple_of": 4})):
         yield module(name, BASED, "based/models/mlp.py: GatedMlp", f.gated_mlp, {"in_features": C, **given},
                      {"fc1.weight": (2 * hidden, C), "fc2.weight": (C, hidden)})
+
+
+def retention_modules():
+    C, H, values = 20, 2, 12  # heads of 10 and of 6
+    shapes = {which + "_proj.weight": (width, C) for which, width in (("q", C), ("k", C), ("v", values), ("g", values))}
+    yield module("retnet_D20V12h2T9", TORCHSCALE, "torchscale/component/multiscale_retention.py: MultiScaleRetention without its score normalisers",
+                 f.retnet, {"embed_dim": C, "num_heads": H, "value_dim": values, "layernorm_eps": 1e-3},
+                 {**shapes, "out_proj.weight": (C, values)})
+
+
+# --- operators ---
+
+
+def decayed_op(name, function, scale, decay=None, bonus=False, state=False, query="q", B=2, H=3, T=21, d=6, dv=10):
+    """decay: the name of its logarithms and their width, d or 1; none: retention's."""
+    normal = numbers(sum(map(ord, name)))
+    given = {query: normal(B, H, T, d), "k": normal(B, H, T, d), "v": normal(B, H, T, dv)}
+    if decay is not None:
+        given[decay[0]] = -normal(B, H, T, decay[1]).abs()
+    if bonus:
+        given["u"] = normal(H, d)
+    if state:
+        given["h0"] = normal(B, H, d, dv)
+    do, dht = normal(B, H, T, dv), normal(B, H, d, dv)
+
+    def run(dtype):
+        x = {key: value.to(dtype).requires_grad_() for key, value in given.items()}
+        g = x[decay[0]] if decay is not None else f.retention_logs(H).to(dtype).view(1, -1, 1, 1)
+        factor = d**-0.5 if scale == "d^-0.5" else scale
+        o, ht = f.decayed_attention(x[query], x["k"], x["v"], g, factor, x.get("u"), x.get("h0"))
+        loss = (do.to(dtype) * o).sum() + ((dht.to(dtype) * ht).sum() if state else 0)
+        slopes = torch.autograd.grad(loss, list(x.values()))
+        result = {"o": o.detach(), **{"d" + key: slope for key, slope in zip(x, slopes)}}
+        return {**result, "ht": ht.detach()} if state else result
+
+    def flat(arrays):  # one number a token has no dimension of its own
+        return {key: value.squeeze(-1) if decay is not None and decay[1] == 1 and key.endswith(decay[0]) else value for key, value in arrays.items()}
+
+    stored_given = {**given, "do": do, **({"dht": dht} if state else {})}
+    return golden(f"ops/{name}", FLA, function, "q,k [B,H,T,d], v,o,do [B,H,T,dv]; decays are logarithms; h0,ht [B,H,d,dv]",
+                  {"B": B, "H": H, "T": T, "d": d, "dv": dv, "scale": scale}, flat(stored_given), flat(run(torch.float64)),
+                  [flat(run(torch.float32))])
+
+
+def decayed_ops():
+    yield decayed_op("retention_B2H3T21d6v10", "fla/ops/retention/naive.py: naive_retention", "d^-0.5")
+    yield decayed_op("gla_B2H3T21d6v10_h0", "fla/ops/gla/naive.py: naive_recurrent_gla", 0.5, ("gk", 6), state=True)
+    yield decayed_op("simple_gla_B2H3T21d6v10_h0", "fla/ops/simple_gla/naive.py: naive_recurrent_simple_gla", "d^-0.5", ("g", 1), state=True)
+    yield decayed_op("rwkv6_B2H3T21d6v10_h0", "fla/ops/rwkv6/recurrent_naive.py: naive_recurrent_rwkv6", 0.7, ("w", 6), bonus=True,
+                     state=True, query="r")
 
 
 # --- models ---
@@ -418,7 +470,8 @@ def recall_golden(name, function, n, train, test):
 
 
 def every_golden():
-    for family in (conv_modules, rebased_modules, based_modules, fla_linear_modules, attention_modules, feed_forward_modules,
+    for family in (conv_modules, rebased_modules, based_modules, fla_linear_modules, attention_modules, retention_modules,
+                   feed_forward_modules, decayed_ops,
                    models, data):
         yield from family()
 
