@@ -60,7 +60,7 @@ std::unique_ptr<LoadedModel> random_model(const Json& config, const std::string&
   const double parameters = parameter_count(resolved, where), least_bytes = weights ? 0.5 : 4;
   check_memory(parameters * least_bytes, fmt::format("{}: {:.0f} parameters", where, parameters));
   auto engine = std::make_unique<CpuEngine>(weights);
-  auto model = std::make_unique<LanguageModel>(resolved);
+  auto model = std::make_unique<SequenceModel>(resolved);
   for (Param& param : model->parameters().params()) {
     if (param.spec.matrix) param.spec.init = init::uniform(0.03);  // a normal draw for each would take seconds
   }
@@ -69,7 +69,7 @@ std::unique_ptr<LoadedModel> random_model(const Json& config, const std::string&
 }
 
 DecodeSpeed measure_decode(LoadedModel& model, int64_t rows, int64_t position, const TimingOptions& options) {
-  LanguageModel& network = model.model();
+  SequenceModel& network = model.model();
   CpuEngine& engine = model.engine();
   const int64_t row_bytes = network.state_bytes(1, 1) + network.config().vocab_size * int64_t{sizeof(float)};
   check_memory(static_cast<double>(rows) * static_cast<double>(row_bytes), fmt::format("{} rows of states", rows));

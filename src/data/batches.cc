@@ -24,16 +24,4 @@ std::span<const int64_t> EpochOrder::rows(int64_t i) const {
   return std::span(rows_).subspan(static_cast<size_t>(i * batch_), static_cast<size_t>(count));
 }
 
-Batch Batch::rows(int64_t begin, int64_t count) const {
-  const auto first = static_cast<std::ptrdiff_t>(begin * T), last = first + static_cast<std::ptrdiff_t>(count * T);
-  return {.B = count,
-          .T = T,
-          .tokens = {tokens.begin() + first, tokens.begin() + last},
-          .labels = {labels.begin() + first, labels.begin() + last}};
-}
-
-int64_t Batch::labelled() const {
-  return std::count_if(labels.begin(), labels.end(), [](int64_t label) { return label >= 0; });
-}
-
 }  // namespace rebased

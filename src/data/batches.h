@@ -21,14 +21,4 @@ class EpochOrder {
   std::vector<int64_t> rows_;
 };
 
-// Rows of token ids and labels, [B, T]; a negative label asks nothing.
-struct Batch {
-  int64_t B = 0, T = 0;
-  std::vector<int64_t> tokens;
-  std::vector<int64_t> labels;
-
-  Batch rows(int64_t begin, int64_t count) const;
-  int64_t labelled() const;
-};
-
 }  // namespace rebased

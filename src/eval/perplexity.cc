@@ -16,19 +16,18 @@ namespace rebased {
 namespace {
 
 // Windows of equal length through the model as the rows of one batch.
-void score_windows(LanguageModel& model, Engine& engine, const ByteText& text, std::span<const TextWindow> windows,
-                   ModelState& state, PerplexityScore& score) {
+void score_windows(SequenceModel& model, const ByteText& text, std::span<const TextWindow> windows, ModelState& state,
+                   PerplexityScore& score) {
   const auto B = static_cast<int64_t>(windows.size());
   const int64_t T = windows.front().length - 1;
-  std::vector<int32_t> inputs(static_cast<size_t>(B * T)), ids(static_cast<size_t>(T + 1));
-  std::vector<int64_t> labels(inputs.size());
+  std::vector<int32_t> ids(static_cast<size_t>(T + 1));
+  std::vector<int64_t> inputs(static_cast<size_t>(B * T)), labels(inputs.size());
   for (int64_t b = 0; b < B; ++b) {
     text.read(windows[static_cast<size_t>(b)].begin, T + 1, ids.data());
     std::copy(ids.begin(), ids.end() - 1, inputs.begin() + b * T);
     std::copy(ids.begin() + 1, ids.end(), labels.begin() + b * T);
   }
-  const Value tokens = engine.from_host(inputs.data(), DType::kI32, Shape({B, T}), DType::kI64);
-  const ModelLoss loss = model.loss(tokens, labels, Context{}, &state);
+  const ModelLoss loss = model.loss(Batch::of_tokens(B, T, std::move(inputs), std::move(labels)), Context{}, &state);
   require_finite(loss.nll, text.name());
   for (const float nll : loss.nll) score.nll += nll;
   score.predicted += B * T;
@@ -44,8 +43,9 @@ size_t batch_length(std::span<const TextWindow> windows, const PerplexityOptions
 
 }  // namespace
 
-void check_perplexity(const LanguageModel& model, const ByteText& text, const PerplexityOptions& options) {
+void check_perplexity(const SequenceModel& model, const ByteText& text, const PerplexityOptions& options) {
   constexpr int64_t kBytes = 256;
+  require_language_model(model.config(), text.name());
   const int64_t vocab_size = model.config().vocab_size, limit = token_limit(model);
   if (options.window < 1) throw ConfigError("window: expected at least 1, found {}", options.window);
   if (options.batch < 1) throw ConfigError("batch: expected at least 1, found {}", options.batch);
@@ -65,7 +65,7 @@ void check_perplexity(const LanguageModel& model, const ByteText& text, const Pe
 double PerplexityScore::perplexity() const { return std::exp(nll / static_cast<double>(predicted)); }
 double PerplexityScore::bits_per_id() const { return nll / static_cast<double>(predicted) / std::numbers::ln2; }
 
-PerplexityScore evaluate_perplexity(LanguageModel& model, Engine& engine, const ByteText& text,
+PerplexityScore evaluate_perplexity(SequenceModel& model, Engine& engine, const ByteText& text,
                                     const PerplexityOptions& options) {
   check_perplexity(model, text, options);
   const std::vector<TextWindow> all = sequential_windows(text, options.window);
@@ -76,7 +76,7 @@ PerplexityScore evaluate_perplexity(LanguageModel& model, Engine& engine, const 
     if (!options.carry_state || state.batch() == 0) {
       state = model.initial_state(engine, static_cast<int64_t>(batch.size()));
     }
-    score_windows(model, engine, text, batch, state, score);
+    score_windows(model, text, batch, state, score);
     score.state_bytes = std::max(score.state_bytes, state.bytes() / state.batch());
     left = left.subspan(batch.size());
     if (options.progress) options.progress(score.predicted, text.size() - 1);

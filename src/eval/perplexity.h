@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "data/text_shards.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 
 namespace rebased {
 
@@ -27,12 +27,12 @@ struct PerplexityScore {
 // What evaluate_perplexity refuses, before anything is computed. Throws ConfigError for a text of fewer than 2 ids, a
 // vocabulary without the 256 bytes, a window or batch below 1, a pass beyond the memory, and windows (with carry_state:
 // a text) longer than the model can take.
-void check_perplexity(const LanguageModel& model, const ByteText& text, const PerplexityOptions& options = {});
+void check_perplexity(const SequenceModel& model, const ByteText& text, const PerplexityOptions& options = {});
 
 // How well `model`, whose parameters lie on `engine`, predicts a text: every id but the first exactly once, in
 // sequential windows. Works on any engine; where the engine records gradients, the caller switches that off. Throws as
 // check_perplexity does, and NotFiniteError when a loss is infinite or NaN.
-PerplexityScore evaluate_perplexity(LanguageModel& model, Engine& engine, const ByteText& text,
+PerplexityScore evaluate_perplexity(SequenceModel& model, Engine& engine, const ByteText& text,
                                     const PerplexityOptions& options = {});
 
 }  // namespace rebased

@@ -33,8 +33,8 @@ struct Slices {
 };
 
 // The rows [begin, end) of the data through the model, counted.
-void score_rows(LanguageModel& model, Engine& engine, const TaskData& data, int64_t begin, int64_t end,
-                RecallScore& score, Slices& slices) {
+void score_rows(SequenceModel& model, const TaskData& data, int64_t begin, int64_t end, RecallScore& score,
+                Slices& slices) {
   const int64_t T = data.seq_len, B = end - begin;
   const std::span inputs(data.inputs.data() + begin * T, static_cast<size_t>(B * T));
   const std::vector<int64_t> labels(data.labels.begin() + begin * T, data.labels.begin() + end * T);
@@ -42,8 +42,7 @@ void score_rows(LanguageModel& model, Engine& engine, const TaskData& data, int6
   for (size_t i = 0; i < labels.size(); ++i) pairs[i / static_cast<size_t>(T)] += labels[i] >= 0 ? 1 : 0;
   if (std::all_of(pairs.begin(), pairs.end(), [](int64_t n) { return n == 0; })) return;
 
-  const Value tokens = engine.from_host(inputs.data(), DType::kI32, Shape({B, T}), DType::kI64);
-  const ModelLoss loss = model.loss(tokens, labels, Context{});
+  const ModelLoss loss = model.loss(Batch::of_tokens(B, T, {inputs.begin(), inputs.end()}, labels), Context{});
   require_finite(loss.nll, "the task");
   std::vector<int64_t> distances;  // of the row that the loop is in
   int64_t row = -1;
@@ -63,7 +62,7 @@ void score_rows(LanguageModel& model, Engine& engine, const TaskData& data, int6
   }
 }
 
-int64_t measure_state(LanguageModel& model, Engine& engine, const TaskData& data) {
+int64_t measure_state(SequenceModel& model, Engine& engine, const TaskData& data) {
   ModelState state = model.initial_state(engine, 1);
   const Value tokens = engine.from_host(data.inputs.data(), DType::kI32, Shape({1, data.seq_len}), DType::kI64);
   model.hidden(tokens, Context{}, &state);
@@ -72,7 +71,8 @@ int64_t measure_state(LanguageModel& model, Engine& engine, const TaskData& data
 
 }  // namespace
 
-void check_recall(const LanguageModel& model, const TaskData& data, const RecallEvalOptions& options) {
+void check_recall(const SequenceModel& model, const TaskData& data, const RecallEvalOptions& options) {
+  require_language_model(model.config(), "the task");
   const int64_t vocab_size = model.config().vocab_size, limit = token_limit(model);
   if (options.batch < 1) throw ConfigError("batch: expected at least 1, found {}", options.batch);
   if (data.vocab_size > vocab_size) {
@@ -99,14 +99,14 @@ double RecallCount::accuracy() const {
 
 double RecallCount::loss() const { return positions > 0 ? nll / static_cast<double>(positions) : 0; }
 
-RecallScore evaluate_recall(LanguageModel& model, Engine& engine, const TaskData& data,
+RecallScore evaluate_recall(SequenceModel& model, Engine& engine, const TaskData& data,
                             const RecallEvalOptions& options) {
   check_recall(model, data, options);
   RecallScore score;
   Slices slices;
   for (int64_t begin = 0; begin < data.examples; begin += options.batch) {
     const int64_t end = std::min(data.examples, begin + options.batch);
-    score_rows(model, engine, data, begin, end, score, slices);
+    score_rows(model, data, begin, end, score, slices);
     if (options.progress) options.progress(end, data.examples);
   }
   for (const auto& [pairs, count] : slices.by_pairs) score.by_pairs.push_back({pairs, pairs, count});

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "data/task.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 
 namespace rebased {
 
@@ -43,12 +43,12 @@ struct RecallEvalOptions {
 
 // What evaluate_recall refuses, before anything is computed. Throws ConfigError for data with more ids or longer rows
 // than the model can take, without any label, for a batch below 1 or a pass beyond the memory.
-void check_recall(const LanguageModel& model, const TaskData& data, const RecallEvalOptions& options = {});
+void check_recall(const SequenceModel& model, const TaskData& data, const RecallEvalOptions& options = {});
 
 // Accuracy of `model`, whose parameters lie on `engine`, on every labelled position of `data`. Works on any engine;
 // where the engine records gradients, the caller switches that off. Throws as check_recall does, and
 // NotFiniteError when a loss is infinite or NaN.
-RecallScore evaluate_recall(LanguageModel& model, Engine& engine, const TaskData& data,
+RecallScore evaluate_recall(SequenceModel& model, Engine& engine, const TaskData& data,
                             const RecallEvalOptions& options = {});
 
 }  // namespace rebased

@@ -13,28 +13,24 @@ const T& repeating(const std::vector<T>& pattern, int64_t layer) {
   return pattern[static_cast<size_t>(layer) % pattern.size()];
 }
 
-std::unique_ptr<SequenceMixer> build_mixer(const ModelConfig& config, const Scope& scope, int64_t layer) {
-  Json options = repeating(config.mixers, layer);
-  const auto name = options["type"].get<std::string>();
-  options.erase("type");
-  const MixerSetup setup{
-      .d_model = config.d_model, .layer = layer, .n_layers = config.n_layers, .max_tokens = config.max_tokens};
-  return find_mixer(name, scope.prefix()).build(options, scope.prefix(), scope, setup);
-}
-
 // The tokens whose outputs are asked for.
 Value wanted(const Value& x, const Context& ctx) { return ctx.outputs.empty() ? x : tokens_of(x, ctx.outputs); }
 
 }  // namespace
 
-Block::Block(const ModelConfig& config, const Scope& scope, int64_t layer)
+Block::Block(const ModelConfig& config, const Scope& scope, int64_t layer, std::unique_ptr<SequenceMixer> mixer)
     : path_(scope.prefix()),
       pre_norm_(config.pre_norm),
       dropout1_(layer == 0 ? config.embed_dropout : config.resid_dropout),
       dropout2_(config.resid_dropout) {
   const NormKind kind = norm_kind(config.norm);
   norm1_ = Norm(scope.child("norm1"), kind, config.d_model, config.norm_eps, config.affine_norm, config.affine_norm);
-  mixer_ = build_mixer(config, scope.child("mixer"), layer);
+  mixer_ = mixer != nullptr ? std::move(mixer)
+                            : build_mixer(repeating(config.mixers, layer), scope.child("mixer"),
+                                          {.d_model = config.d_model,
+                                           .layer = layer,
+                                           .n_layers = config.n_layers,
+                                           .max_tokens = config.max_tokens});
   norm2_ = Norm(scope.child("norm2"), kind, config.d_model, config.norm_eps, config.affine_norm, config.affine_norm);
   state_mixer_ = make_state_mixer(repeating(config.state_mixers, layer), scope.child("state_mixer"), config.d_model);
 }

@@ -21,7 +21,8 @@ struct Stream {
 // With an identity state mixer a pre-norm block so adds norm2(r) to the stream: that is what the published models do.
 class Block {
  public:
-  Block(const ModelConfig& config, const Scope& scope, int64_t layer);
+  // mixer: declared in scope.child("mixer"); null: the one that the config has for this layer.
+  Block(const ModelConfig& config, const Scope& scope, int64_t layer, std::unique_ptr<SequenceMixer> mixer = nullptr);
 
   Stream forward(Stream stream, const Context& ctx, MixerState* state, Value* aux_loss);
   SequenceMixer& mixer() { return *mixer_; }

@@ -32,6 +32,8 @@ struct Context {
 
   const Layout* layout = nullptr;  // of the tokens; null: every row is one document that continues its state. Outputs
                                    // of padding mean nothing, and no gradient may come to them
+  Value memory{};                  // [B, S, C]: what cross-attention reads, and its layout, as above
+  const Layout* memory_layout = nullptr;
   std::vector<int64_t> outputs{};  // [B, N]: tokens, ascending in a row, whose outputs are wanted, as many of
                                    // each row; empty: of all
 

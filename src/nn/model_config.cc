@@ -8,23 +8,6 @@
 #include "nn/model_size.h"
 
 namespace rebased {
-namespace {
-
-// {"type": NAME, options...} with the options resolved.
-Json resolve_mixer(const Json& mixer, const std::string& where) {
-  if (!mixer.is_object() || !mixer.contains("type") || !mixer["type"].is_string()) {
-    throw ConfigError("{}: expected a table with type = \"NAME\", found {}", where, json_text(mixer));
-  }
-  const auto name = mixer["type"].get<std::string>();
-  Json options = mixer;
-  options.erase("type");
-  Json resolved{{"type", name}};
-  resolved.update(find_mixer(name, where + ".type").resolve(options, where));
-  return resolved;
-}
-
-}  // namespace
-
 ModelConfig model_config_from_json(const Json& document, std::string_view where) {
   auto config = options_from_json<ModelConfig>(document, where);
   if (config.mixers.empty()) throw ConfigError("{}.mixers: at least one is needed", where);
@@ -35,6 +18,12 @@ ModelConfig model_config_from_json(const Json& document, std::string_view where)
   const double parameters = parameter_count(config, where);
   check_memory(parameters * sizeof(float), fmt::format("{}: {:.0f} parameters", where, parameters), kAddressSpace);
   return config;
+}
+
+void require_language_model(const ModelConfig& config, std::string_view where) {
+  if (config.input.type == "tokens" && config.head.type == "tokens") return;
+  throw ConfigError("{}: expected a model from tokens to tokens, found one from {} to {}", where, config.input.type,
+                    config.head.type);
 }
 
 void complete_saved_config(Json& document, const ShapeOf& shape_of) {

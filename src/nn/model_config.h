@@ -6,6 +6,8 @@
 #include "config/limits.h"
 #include "config/options.h"
 #include "io/model_folder.h"
+#include "nn/head.h"
+#include "nn/input.h"
 #include "nn/sequence_mixer.h"
 #include "nn/state_mixer.h"
 
@@ -20,6 +22,8 @@ struct ModelConfig {
   int64_t max_tokens = 0;
   std::vector<Json> mixers = {Json{{"type", "base_conv"}}, Json{{"type", "rebased"}}};
   std::vector<StateMixerOptions> state_mixers = {StateMixerOptions{}};
+  InputOptions input;
+  HeadOptions head;
   std::string norm = "layer";
   double norm_eps = 1e-5;
   double final_norm_eps = 0;
@@ -41,6 +45,8 @@ struct ModelConfig {
       between(0, kMostTokens));
     v("mixers", mixers, "sequence mixers, {type = NAME, options}; layer i takes mixers[i mod length]");
     v("state_mixers", state_mixers, "feed-forward parts; layer i takes state_mixers[i mod length]");
+    v("input", input, "what it reads");
+    v("head", head, "what it answers");
     v("norm", norm, "layer: LayerNorm; rms: RMSNorm", one_of({"layer", "rms"}));
     v("norm_eps", norm_eps, "added to the variance", number_from_zero());
     v("final_norm_eps", final_norm_eps,
@@ -49,11 +55,14 @@ struct ModelConfig {
     v("pre_norm", pre_norm, "normalise before each part; false: after it");
     v("embed_dropout", embed_dropout, "on the embeddings while training", between(0, 0.999));
     v("resid_dropout", resid_dropout, "on what enters the residual stream while training", between(0, 0.999));
-    v("tie_embeddings", tie_embeddings, "the head is the embedding");
+    v("tie_embeddings", tie_embeddings, "a head of tokens is the embedding of tokens");
     v("init_std", init_std, "standard deviation of initial projections and embeddings", positive_number());
     v("rescale_residual", rescale_residual, "projections named out_proj and fc2 start smaller by sqrt(2 n_layers)");
   }
 };
+
+// Throws ConfigError "WHERE: expected a model from tokens to tokens, found one from features to class".
+void require_language_model(const ModelConfig& config, std::string_view where);
 
 // The config with every option of every mixer filled in; throws ConfigError, also for layers that cannot be built and
 // for more weights than can be addressed. `where` names the document.

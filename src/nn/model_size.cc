@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 
 namespace rebased {
 namespace {
@@ -31,7 +31,7 @@ double count_layer(const ModelConfig& config, std::string_view where, int64_t la
 double parameter_count(const ModelConfig& config, std::string_view where) {
   ModelConfig without_layers = config;
   without_layers.n_layers = 0;
-  double count = count_numbers(LanguageModel(without_layers).parameters());
+  double count = count_numbers(SequenceModel(without_layers).parameters());
   const auto kinds = static_cast<int64_t>(std::lcm(config.mixers.size(), config.state_mixers.size()));
   for (int64_t layer = 0; layer < std::min(kinds, config.n_layers); ++layer) {
     const int64_t alike = (config.n_layers - layer + kinds - 1) / kinds;

@@ -70,6 +70,8 @@ MixerOutput SequenceMixer::forward(const Value& x, const Context& ctx, MixerStat
   if (state != nullptr && state->batch() != dims["B"])
     throw ShapeError("[{}] the state has {} rows, x has {}", path_, state->batch(), dims["B"]);
   const MixerTraits can = traits();
+  if (!can.causal && state != nullptr)
+    throw ConfigError("{} takes no state: it sees later tokens, so that a document must come whole", path_);
   if (ctx.layout != nullptr) check_layout(path_, *ctx.layout, dims, can.prefix, state);
   check_tokens(path_.c_str(), "outputs", ctx.outputs, dims["B"], dims["T"]);
   const int64_t last = longest(ctx, dims["T"], state);

@@ -18,6 +18,7 @@ struct MixerTraits {
   enum class StateKind : uint8_t { kNone, kFixed, kGrowing };
 
   StateKind state = StateKind::kFixed;
+  bool causal = true;       // no token sees a later one; else there is no state, and documents come whole
   bool exact_split = true;  // the law: outputs do not depend on how the sequence is cut into calls
   // What becomes of a prefix whose tokens see each other: it is refused, it changes nothing (convolutions beside a
   // mixer that honours it), or it is honoured.
@@ -65,7 +66,8 @@ class SequenceMixer {
   MixerState initial_state(Engine& engine, int64_t batch) const;
   // What MixerState::bytes() of a state after `tokens` tokens says, in float32.
   int64_t state_bytes(int64_t batch, int64_t tokens) const;
-  virtual void after_step() {}  // after each optimiser step: redraws, moving averages
+  // After the optimiser's step number `step` (from 0): redraws and moving averages, random by `key` alone.
+  virtual void after_step(int64_t /*step*/, uint64_t /*key*/) {}
 
  protected:
   virtual MixerOutput run(const Value& x, const Context& ctx, MixerState* state) = 0;

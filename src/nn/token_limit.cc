@@ -4,7 +4,7 @@
 
 namespace rebased {
 
-int64_t token_limit(const LanguageModel& model) {
+int64_t token_limit(const SequenceModel& model) {
   int64_t limit = model.config().max_tokens;
   for (const auto& block : model.blocks()) {
     const int64_t of_mixer = block->mixer().traits().max_tokens;

@@ -2,11 +2,11 @@
 
 #include <cstdint>
 
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 
 namespace rebased {
 
 // Longest sequence that the model's position table and every one of its mixers can take; 0: no limit.
-int64_t token_limit(const LanguageModel& model);
+int64_t token_limit(const SequenceModel& model);
 
 }  // namespace rebased

@@ -51,7 +51,7 @@ void add_value(Digest& digest, const std::string& name, const Value& value) {
 
 }  // namespace
 
-std::string fingerprint(const LanguageModel& model) {
+std::string fingerprint(const SequenceModel& model) {
   Digest digest;
   add_config(digest, model.config());
   for (const Param& param : model.parameters().params()) add_value(digest, "parameter " + param.spec.name, param.value);

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 
 namespace rebased {
 
@@ -10,6 +10,6 @@ namespace rebased {
 // and of the parameters, by name, shape, type and the bytes that the cpu engine computes with. So a model is the same
 // packed on disk or while it is read, and another one with other weights or packed otherwise. The tokenizer, the number
 // of threads and the machine are not part of it.
-std::string fingerprint(const LanguageModel& model);
+std::string fingerprint(const SequenceModel& model);
 
 }  // namespace rebased

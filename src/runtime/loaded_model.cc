@@ -19,7 +19,7 @@ std::unique_ptr<Tokenizer> read_tokenizer(const std::string& file) {
 }
 
 // Loading refuses what is not finite in the file; the largest float32 numbers still round to infinity in bfloat16.
-void check_packed(const LanguageModel& model, const std::string& path) {
+void check_packed(const SequenceModel& model, const std::string& path) {
   for (const Param& param : model.parameters().params()) {
     const kernels::PackedMatrix* matrix = packed(param.value);
     if (matrix == nullptr || all_finite(*matrix)) continue;
@@ -37,14 +37,14 @@ std::unique_ptr<LoadedModel> LoadedModel::open(const std::string& path, const st
                       packing_name(*held), *weights);
   }
   auto engine = std::make_unique<CpuEngine>(packing);
-  auto model = std::make_unique<LanguageModel>(model_config_of(folder));
+  auto model = std::make_unique<SequenceModel>(model_config_of(folder));
   model->parameters().load(*engine, folder.tensors, path);
   check_packed(*model, path);
   return std::make_unique<LoadedModel>(path, std::move(engine), std::move(model),
                                        read_tokenizer(path + "/tokenizer.json"));
 }
 
-LoadedModel::LoadedModel(std::string path, std::unique_ptr<CpuEngine> engine, std::unique_ptr<LanguageModel> model,
+LoadedModel::LoadedModel(std::string path, std::unique_ptr<CpuEngine> engine, std::unique_ptr<SequenceModel> model,
                          std::unique_ptr<Tokenizer> tokenizer)
     : path_(std::move(path)), engine_(std::move(engine)), model_(std::move(model)), tokenizer_(std::move(tokenizer)) {
   const int64_t vocab_size = model_->config().vocab_size;

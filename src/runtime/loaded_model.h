@@ -6,7 +6,7 @@
 #include <string>
 
 #include "engine/cpu/cpu_engine.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 #include "text/tokenizer.h"
 
 namespace rebased {
@@ -21,12 +21,12 @@ class LoadedModel {
 
   // Joins parts made elsewhere; `model` has its parameters on `engine`. tokenizer may be null. Throws ConfigError for a
   // tokenizer with more ids than the model.
-  LoadedModel(std::string path, std::unique_ptr<CpuEngine> engine, std::unique_ptr<LanguageModel> model,
+  LoadedModel(std::string path, std::unique_ptr<CpuEngine> engine, std::unique_ptr<SequenceModel> model,
               std::unique_ptr<Tokenizer> tokenizer);
 
   const std::string& path() const { return path_; }
   CpuEngine& engine() { return *engine_; }
-  LanguageModel& model() { return *model_; }
+  SequenceModel& model() { return *model_; }
   std::optional<CpuEngine::Packing> packing() const;               // of its matrices; nothing: they are whole
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  // null: the model reads ids, not text
   const Tokenizer& text_tokenizer() const;                         // throws ConfigError when there is none
@@ -34,7 +34,7 @@ class LoadedModel {
  private:
   std::string path_;
   std::unique_ptr<CpuEngine> engine_;  // outlives what the model holds on it
-  std::unique_ptr<LanguageModel> model_;
+  std::unique_ptr<SequenceModel> model_;
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 

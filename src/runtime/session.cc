@@ -22,6 +22,7 @@ void Session::check_room(int64_t more) const {
 }
 
 std::span<const float> Session::feed(std::span<const int32_t> tokens) {
+  require_language_model(model_->model().config(), model_->path());
   const int64_t vocab_size = model_->model().config().vocab_size;
   if (tokens.empty()) throw ShapeError("{}: at least one token is needed, found none", model_->path());
   for (const int32_t token : tokens) {
@@ -55,7 +56,7 @@ Value Session::pass(std::span<const int32_t> tokens, ModelState& state) const {
 }
 
 void Session::resume(const StateFile& file) {
-  const LanguageModel& model = model_->model();
+  const SequenceModel& model = model_->model();
   const int64_t V = model.config().vocab_size;
   if (const std::string own = fingerprint(model); file.model() != own) {
     throw FormatError(

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "io/safetensors.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 #include "text/utf8_stream.h"
 
 namespace rebased {

@@ -34,7 +34,7 @@ class Outgoing {
   std::vector<TensorToWrite> list_;
 };
 
-void write_model(ModelFolderWriter& writer, LanguageModel& model, const Tokenizer* tokenizer) {
+void write_model(ModelFolderWriter& writer, SequenceModel& model, const Tokenizer* tokenizer) {
   Outgoing tensors;
   for (const Param& param : model.parameters().params()) tensors.add(param.spec.name, param.value);
   writer.write_config(options_to_json(model.config()));
@@ -56,7 +56,7 @@ Value read_value(Engine& engine, const TensorView& from, const Shape& shape, con
 
 }  // namespace
 
-void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer,
+void save_checkpoint(const std::filesystem::path& folder, SequenceModel& model, AdamW& optimizer,
                      const TrainerState& state, const Tokenizer* tokenizer) {
   ModelFolderWriter writer(folder.string(), Place::kOwn);
   write_model(writer, model, tokenizer);
@@ -70,7 +70,7 @@ void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, 
   writer.commit();
 }
 
-TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine, LanguageModel& model,
+TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine, SequenceModel& model,
                              AdamW& optimizer) {
   const ModelFolder weights = open_model_folder(folder.string());
   if (const auto packing = packing_in(weights.tensors.metadata(), folder.string())) {
@@ -95,7 +95,7 @@ TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine
   return state;
 }
 
-void save_model(const std::filesystem::path& folder, LanguageModel& model, const Tokenizer* tokenizer) {
+void save_model(const std::filesystem::path& folder, SequenceModel& model, const Tokenizer* tokenizer) {
   ModelFolderWriter writer(folder.string(), Place::kOwn);
   write_model(writer, model, tokenizer);
   writer.commit();

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "config/limits.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 #include "text/tokenizer.h"
 #include "train/optimizer.h"
 
@@ -33,15 +33,15 @@ struct TrainerState {
 
 // Writes the checkpoint as a whole (a model folder with optimizer.safetensors and trainer_state.json) or not at all, in
 // place of whatever checkpoint the folder holds, complete or not. The tokenizer may be null.
-void save_checkpoint(const std::filesystem::path& folder, LanguageModel& model, AdamW& optimizer,
+void save_checkpoint(const std::filesystem::path& folder, SequenceModel& model, AdamW& optimizer,
                      const TrainerState& state, const Tokenizer* tokenizer);
 
 // Puts weights, moments and step of a checkpoint into a model built from the same recipe. Throws FormatError naming the
 // tensor or file that does not fit.
-TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine, LanguageModel& model,
+TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine, SequenceModel& model,
                              AdamW& optimizer);
 
 // Writes the model alone, for inference, in the place that a run has for it.
-void save_model(const std::filesystem::path& folder, LanguageModel& model, const Tokenizer* tokenizer);
+void save_model(const std::filesystem::path& folder, SequenceModel& model, const Tokenizer* tokenizer);
 
 }  // namespace rebased

@@ -81,6 +81,7 @@ Recipe recipe_from_json(const Json& document, std::string_view where) {
   if (sizes.train_rows == 0) check_steps(document, source.name(), recipe, where);
   check_schedule(recipe, where);
   recipe.model = model_config_from_json(options_to_json(recipe.model), fmt::format("{}: model", where));
+  require_language_model(recipe.model, fmt::format("{}: model", where));  // all that data has targets for
   check_recipe_size(recipe, where);
   source.check(recipe.data);
   return recipe;

@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "eval/pass_size.h"
-#include "nn/language_model.h"
 #include "nn/model_size.h"
+#include "nn/sequence_model.h"
 #include "train/data_source.h"
 #include "train/trainer.h"
 
@@ -76,7 +76,7 @@ void check_evaluation_size(const Recipe& recipe, int64_t rows, std::string_view 
   const int64_t T = sizes.test_tokens;
   check_evaluation_pass(
       fmt::format("{}: train.eval_batch", where), std::min(recipe.train.eval_batch, rows), T, recipe.model.d_model,
-      sizes.tests_with_state ? LanguageModel(recipe.model).state_bytes(1, T) : 0, device_memory(recipe));
+      sizes.tests_with_state ? SequenceModel(recipe.model).state_bytes(1, T) : 0, device_memory(recipe));
 }
 
 void check_recipe_size(const Recipe& recipe, std::string_view where) {

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "base/rng.h"
+#include "data/batches.h"
 #include "data/task_registry.h"
 #include "eval/recall.h"
 #include "train/recipe_size.h"
@@ -49,7 +50,7 @@ class TaskTraining : public TrainingData {
     return gather(train_, order_->rows(step % steps_per_epoch_));
   }
 
-  std::vector<Score> evaluate(LanguageModel& model, Engine& engine) override {
+  std::vector<Score> evaluate(SequenceModel& model, Engine& engine) override {
     const RecallScore found = evaluate_recall(model, engine, test_, {.batch = recipe_.train.eval_batch});
     std::vector<Score> scores = kScores;
     scores[0].value = found.all.accuracy();
@@ -68,15 +69,15 @@ class TaskTraining : public TrainingData {
 
  private:
   static Batch gather(const TaskData& data, std::span<const int64_t> rows) {
-    Batch batch{.B = static_cast<int64_t>(rows.size()), .T = data.seq_len, .tokens = {}, .labels = {}};
-    batch.tokens.reserve(rows.size() * static_cast<size_t>(data.seq_len));
-    batch.labels.reserve(rows.size() * static_cast<size_t>(data.seq_len));
+    std::vector<int64_t> tokens, labels;
+    tokens.reserve(rows.size() * static_cast<size_t>(data.seq_len));
+    labels.reserve(rows.size() * static_cast<size_t>(data.seq_len));
     for (int64_t row : rows) {
       const auto begin = static_cast<std::ptrdiff_t>(row * data.seq_len), end = begin + data.seq_len;
-      batch.tokens.insert(batch.tokens.end(), data.inputs.begin() + begin, data.inputs.begin() + end);
-      batch.labels.insert(batch.labels.end(), data.labels.begin() + begin, data.labels.begin() + end);
+      tokens.insert(tokens.end(), data.inputs.begin() + begin, data.inputs.begin() + end);
+      labels.insert(labels.end(), data.labels.begin() + begin, data.labels.begin() + end);
     }
-    return batch;
+    return Batch::of_tokens(static_cast<int64_t>(rows.size()), data.seq_len, std::move(tokens), std::move(labels));
   }
 
   Recipe recipe_;

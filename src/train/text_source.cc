@@ -40,13 +40,16 @@ class TextTraining : public TrainingData {
     const int64_t B = recipe_.train.batch_size, T = recipe_.data.seq_len;
     const auto seed = derive_key(static_cast<uint64_t>(recipe_.seed), "windows");
     const std::vector<int32_t> ids = sample_windows(shards_.train, B, T, seed, step);
-    Batch batch{.B = B, .T = T, .tokens = {}, .labels = {}};
-    for (int64_t b = 0; b < B; ++b)
-      append_window(std::span(ids).subspan(static_cast<size_t>(b * (T + 1)), static_cast<size_t>(T + 1)), batch);
-    return batch;
+    std::vector<int64_t> inputs, targets;
+    for (int64_t b = 0; b < B; ++b) {
+      const auto window = std::span(ids).subspan(static_cast<size_t>(b * (T + 1)), static_cast<size_t>(T + 1));
+      inputs.insert(inputs.end(), window.begin(), window.end() - 1);
+      targets.insert(targets.end(), window.begin() + 1, window.end());
+    }
+    return Batch::of_tokens(B, T, std::move(inputs), std::move(targets));
   }
 
-  std::vector<Score> evaluate(LanguageModel& model, Engine& engine) override {
+  std::vector<Score> evaluate(SequenceModel& model, Engine& engine) override {
     const PerplexityScore found = evaluate_perplexity(
         model, engine, validation_, {.window = recipe_.data.seq_len, .batch = recipe_.train.eval_batch});
     std::vector<Score> scores = kScores;
@@ -75,11 +78,6 @@ class TextTraining : public TrainingData {
   std::unique_ptr<Tokenizer> tokenizer() const override { return std::make_unique<ByteTokenizer>(); }
 
  private:
-  static void append_window(std::span<const int32_t> ids, Batch& batch) {
-    batch.tokens.insert(batch.tokens.end(), ids.begin(), ids.end() - 1);
-    batch.labels.insert(batch.labels.end(), ids.begin() + 1, ids.end());
-  }
-
   Recipe recipe_;
   TextShards shards_;
   ByteText validation_;

@@ -40,8 +40,8 @@ bool is_finite(const Value& x) {
   return numbers.empty() ? all_finite(host_copy(x)) : all_finite(numbers);
 }
 
-std::unique_ptr<LanguageModel> build_model(const Recipe& recipe, Engine& engine) {
-  auto model = std::make_unique<LanguageModel>(recipe.model);
+std::unique_ptr<SequenceModel> build_model(const Recipe& recipe, Engine& engine) {
+  auto model = std::make_unique<SequenceModel>(recipe.model);
   model->parameters().initialise(engine, static_cast<uint64_t>(recipe.seed));
   return model;
 }
@@ -127,24 +127,33 @@ double Trainer::clip_scale(double norm) const {
   return recipe_.optimizer.clip > 0 && norm > recipe_.optimizer.clip ? recipe_.optimizer.clip / norm : 1;
 }
 
+namespace {
+
+double number(const Value& scalar) {
+  double x = 0;
+  scalar.engine().to_host(scalar, &x, DType::kF64);
+  return x;
+}
+
+}  // namespace
+
 // The loss is the mean over the whole batch, so that the size of a pass changes nothing but rounding.
 double Trainer::accumulate(const Batch& batch, int64_t step) {
-  const int64_t rows = micro_batch_rows(recipe_, batch.T), all = batch.labelled();
+  const int64_t rows = micro_batch_rows(recipe_, batch.tokens()), all = batch.asked();
   const uint64_t step_key = derive_key(static_cast<uint64_t>(recipe_.seed), "dropout", static_cast<uint64_t>(step));
   double loss = 0;
-  for (int64_t begin = 0; begin < batch.B; begin += rows) {
-    const Batch part = batch.rows(begin, std::min(rows, batch.B - begin));
-    const int64_t labelled = part.labelled();
-    if (labelled == 0) continue;
+  loss_parts_.clear();
+  for (int64_t begin = 0; begin < batch.rows; begin += rows) {
+    const Batch part = batch.slice(begin, std::min(rows, batch.rows - begin));
+    const int64_t asked = part.asked();
+    if (asked == 0) continue;
     const Context ctx{.training = true, .dropout_key = mix64(step_key ^ static_cast<uint64_t>(begin))};
-    const Value tokens = engine_->from_host(part.tokens.data(), DType::kI64, Shape({part.B, part.T}), DType::kI64);
-    const ModelLoss result = model_->loss(tokens, part.labels, ctx);
-    const double share = static_cast<double>(labelled) / static_cast<double>(all);
+    const ModelLoss result = model_->loss(part, ctx);
+    const double share = static_cast<double>(asked) / static_cast<double>(all);
     const Value weight = engine_->full(Shape{}, engine_->compute_dtype(), share);
     engine_->autograd()->backward({&result.loss, 1}, {&weight, 1});
-    double own = 0;
-    engine_->to_host(result.loss, &own, DType::kF64);
-    loss += share * own;
+    loss += share * number(result.loss);
+    for (const auto& [name, value] : result.parts) loss_parts_[name] += share * number(value);
   }
   return loss;
 }
@@ -159,7 +168,7 @@ Trainer::Step Trainer::step(int64_t step, bool with_norm) {
                                           std::abs(norm)));
   }
   optimizer_.step(lr_of(step), clip_scale(norm));
-  model_->after_step();
+  model_->after_step(step, derive_key(static_cast<uint64_t>(recipe_.seed), "after_step", static_cast<uint64_t>(step)));
   return {loss, norm};
 }
 
@@ -173,7 +182,13 @@ double Trainer::train_step(int64_t step) {
 
 void Trainer::log_step(int64_t step, double loss, double norm) {
   const double lr = lr_of(step - 1);
-  metrics_->write(step, epoch_of(step), {{"loss", loss}, {"lr", lr}, {"grad_norm", norm}});
+  Json values{{"loss", loss}, {"lr", lr}, {"grad_norm", norm}};
+  for (const auto& [name, part] : loss_parts_) {
+    if (loss_parts_.size() == 1) break;  // the loss itself
+    values["loss." + name] = part;
+    events_->scalar("train/loss." + name, step, part);
+  }
+  metrics_->write(step, epoch_of(step), values);
   events_->scalar("train/loss", step, loss);
   events_->scalar("train/lr", step, lr);
   events_->scalar("train/grad_norm", step, norm);

@@ -1,12 +1,13 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "engine/engine.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 #include "record/metrics.h"
 #include "record/progress.h"
 #include "record/run_folder.h"
@@ -42,7 +43,7 @@ class Trainer {
   // A line for people: above the progress bar and into the run's log.txt.
   void say(Progress& progress, const std::string& line) const;
 
-  LanguageModel& model() { return *model_; }
+  SequenceModel& model() { return *model_; }
   TrainingData& data() { return *data_; }
   Engine& engine() { return *engine_; }
   const TrainerState& state() const { return state_; }
@@ -85,8 +86,9 @@ class Trainer {
   std::unique_ptr<TrainingData> data_;
   const Score judge_;  // without a value
   const int64_t steps_per_epoch_;
-  std::unique_ptr<LanguageModel> model_;
+  std::unique_ptr<SequenceModel> model_;
   AdamW optimizer_;
+  std::map<std::string, double> loss_parts_;  // of the newest step
   TrainerState state_;
   int64_t checkpointed_ = -1;
   std::optional<MetricsWriter> metrics_;

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "base/batch.h"
 #include "config/options.h"
-#include "data/batches.h"
 #include "engine/engine.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 #include "record/score.h"
 #include "text/tokenizer.h"
 
@@ -42,7 +42,7 @@ class TrainingData {
   virtual ~TrainingData() = default;
   virtual Batch batch(int64_t step) = 0;  // 0-based, over all epochs
   // The scores of DataSource::scores with their values. Throws NotFiniteError when a loss is infinite or NaN.
-  virtual std::vector<Score> evaluate(LanguageModel& model, Engine& engine) = 0;
+  virtual std::vector<Score> evaluate(SequenceModel& model, Engine& engine) = 0;
   virtual bool ends_run(const std::vector<Score>&) const { return false; }  // the recipe asks for no better ones
   virtual std::string summary() const = 0;                                  // a sentence for people
   virtual std::vector<Baseline> baselines() { return {}; }

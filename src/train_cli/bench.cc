@@ -38,7 +38,7 @@ int bench(const BenchFlags& flags, MakeEngine make_engine) {
   const Batch batch = trainer.data().batch(0);
   const double seconds = times.work.median, rate = GemmProbe::operations() / times.gemm.median;
   const double operations = 3.0 * static_cast<double>(forward);  // the gradient takes two products for each
-  const double tokens = static_cast<double>(batch.B * batch.T) / seconds;
+  const double tokens = static_cast<double>(batch.rows * batch.tokens()) / seconds;
   if (flags.json) {
     Json row{{"recipe", flags.path},
              {"step", to_json(times.work)},

@@ -47,9 +47,8 @@ Environment environment_of(const Engine& engine) {
 int64_t measured_state_bytes(Trainer& trainer) {
   const RecordingOff off(trainer.engine().autograd());
   ModelState state = trainer.model().initial_state(trainer.engine(), 1);
-  const Batch row = trainer.data().batch(0).rows(0, 1);
-  const Value ids = trainer.engine().from_host(row.tokens.data(), DType::kI64, Shape({1, row.T}), DType::kI64);
-  trainer.model().hidden(ids, Context{}, &state);
+  const Batch row = trainer.data().batch(0).slice(0, 1);
+  trainer.model().hidden(row, Context{}, &state);
   return state.bytes();
 }
 

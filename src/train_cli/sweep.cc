@@ -37,7 +37,7 @@ struct PlannedRun {
 // What would stop the run later and can be told now, at the price of a declared model and mapped files.
 void check_buildable(const Recipe& recipe, MakeEngine make_engine) {
   make_engine(recipe);
-  const LanguageModel declared(recipe.model);
+  const SequenceModel declared(recipe.model);
   data_source(recipe.data).check_files(recipe);
 }
 

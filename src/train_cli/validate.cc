@@ -41,7 +41,7 @@ StepTimes time_steps(Trainer& trainer, int64_t steps) {
 }
 
 void print_for_people(const ValidateFlags& flags, const Recipe& recipe, Trainer& trainer, const StepTimes& times) {
-  const int64_t tokens = trainer.data().batch(0).T;
+  const int64_t tokens = trainer.data().batch(0).tokens();
   print_output("recipe      {} is valid\n", flags.path);
   print_output("data        {}\n", trainer.data().summary());
   print_output("parameters  {}\n", trainer.model().parameters().trainable_count());

@@ -6,6 +6,11 @@
 
 namespace rebased::testing {
 
+bool is_causal(const Subject& subject) {
+  const EngineCase where = cpu_case();
+  return build(subject, *where.engine)->mixer->traits().causal;
+}
+
 void note(Violations& violations, const std::string& problem) {
   if (!problem.empty()) violations.push_back(problem);
 }

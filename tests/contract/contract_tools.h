@@ -44,6 +44,9 @@ Graded graded(Built& built, const HostArray& x_in, const MakeLoss& make_loss);
 void compare_graded(Violations& violations, const std::string& what, const Graded& found, const Graded& exact,
                     const Subject& subject, const EngineCase& where);
 
+// Whether its tokens see no later ones; else it has no state.
+bool is_causal(const Subject& subject);
+
 // Every array of two states, by name, and their positions.
 void compare_states(Violations& violations, const std::string& what, const MixerState& found,
                     const MixerState& expected, const Subject& subject, const EngineCase& where);

@@ -16,12 +16,12 @@ Violations check_limits(const Subject& subject);     // documents beyond max_tok
 Violations check_documents(const Subject& subject);  // packed ones come out as alone, behind a state and into one
 Violations check_padding(const Subject& subject);    // in front, behind, all of a row: as if it were not there
 Violations check_document_gradients(const Subject& subject);
-Violations check_prefixes(const Subject& subject);        // honoured, without effect, or refused, as the traits say
-Violations check_packed_weights(const Subject& subject);  // bf16, int8 and int4: the function of the rounded weights
-Violations check_outputs(const Subject& subject);    // those of some tokens are those of all at these tokens
-Violations check_causality(const Subject& subject);  // a changed token changes no earlier output
-Violations check_rows(const Subject& subject);       // batch rows do not see each other
-Violations check_splits(const Subject& subject);     // the law, outputs and final states, every engine
+Violations check_prefixes(const Subject& subject);           // honoured, without effect, or refused, as the traits say
+Violations check_packed_weights(const Subject& subject);     // bf16, int8 and int4: the function of the rounded weights
+Violations check_outputs(const Subject& subject);            // those of some tokens are those of all at these tokens
+Violations check_causality(const Subject& subject);          // a changed token changes no earlier output
+Violations check_rows(const Subject& subject);               // batch rows do not see each other
+Violations check_splits(const Subject& subject);             // the law, outputs and final states, every engine
 Violations check_state_copies(const Subject& subject);       // clone, select, join, reset_rows, detach
 Violations check_state_bytes(const Subject& subject);        // arrays and bytes are said as the real state holds them
 Violations check_state_files(const Subject& subject);        // saved, read and gone on with: never having stopped

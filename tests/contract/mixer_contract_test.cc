@@ -48,12 +48,14 @@ TEST(MixerRows, SetEveryOptionAwayFromItsDefault) {
     if (entry.help().empty()) continue;
     const Json defaults = entry.resolve(Json::object(), entry.name).flatten();
     std::set<std::string> idle;
-    for (const auto& [option, value] : defaults.items()) idle.insert(option);
+    for (const auto& [option, value] : defaults.items()) {
+      if (!option.starts_with("/mixer/")) idle.insert(option);  // those of a mixer inside have rows of their own
+    }
     for (const MixerRow& row : mixer_rows()) {
       if (row.type != entry.name) continue;
       const Json resolved = entry.resolve(row.options, row.name).flatten();
       for (const auto& [option, value] : resolved.items()) {
-        if (defaults.at(option) != value) idle.erase(option);
+        if (!defaults.contains(option) || defaults.at(option) != value) idle.erase(option);
       }
     }
     EXPECT_TRUE(idle.empty()) << entry.name << ": no row in mixer_rows.cc sets these options away from their defaults: "

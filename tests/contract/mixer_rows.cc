@@ -120,6 +120,7 @@ void add_softmax_rows(std::vector<MixerRow>& rows) {
     add(type, "qk_norm", with({{"num_heads", 2}, {"qk_norm", true}, {"qk_norm_eps", 1e-2}}));
     add(type, "additive_mask", with({{"num_heads", 2}, {"additive_mask", true}}));
     add(type, "no_biases", with({{"num_heads", 2}, {"qkv_bias", false}, {"out_bias", false}}));
+    add(type, "both_ways", with({{"num_heads", 2}, {"causal", false}, {"rope_fraction", 1.0}}));
     add(type, "dropout", with({{"num_heads", 2}, {"dropout", 0.3}}));
   }
   add("sliding_window", "of_one", {{"window", 1}, {"num_heads", 2}});
@@ -155,6 +156,14 @@ std::vector<MixerRow> make_rows() {
   add_retnet_rows(rows);
   add_softmax_rows(rows);
   add_convolution_rows(rows);
+  const auto bidirectional = [&](const char* name, const Json& options, double tolerance, const char* reason) {
+    rows.push_back({fmt::format("bidirectional_{}", name), "bidirectional", options, tolerance, reason,
+                    "arXiv:2401.09417 section 3.2"});
+  };
+  bidirectional("rebased", {{"mixer", {{"type", "rebased"}, {"num_heads", 2}, {"feature_dim", 4}, {"eps", 0.1}}}},
+                kSquares, kSquaresReason);
+  bidirectional("conv", {{"mixer", {{"type", "base_conv"}}}, {"join", "concat"}}, kSums, kSumsReason);
+  bidirectional("window", {{"mixer", {{"type", "sliding_window"}, {"window", 3}}}}, kSums, kSumsReason);
   rows.push_back({"identity", "identity", Json::object(), kSums, kSumsReason, "no mixing"});
   return rows;
 }

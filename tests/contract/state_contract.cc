@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/error.h"
 #include "contract/contract_tools.h"
 
 namespace rebased::testing {
@@ -64,6 +65,14 @@ void check_splits_on(Violations& violations, const Subject& subject, const Engin
 
 Violations check_splits(const Subject& subject) {
   Violations violations;
+  if (!is_causal(subject)) {
+    const EngineCase where = cpu_case();
+    const auto built = build(subject, *where.engine);
+    MixerState state = built->state(2);
+    expect_refusal<ConfigError>(violations, "a state of a mixer that sees later tokens",
+                                [&] { built->run(tokens(2, 4), &state); });
+    return violations;
+  }
   for (const EngineCase& where : every_case()) check_splits_on(violations, subject, where);
   return violations;
 }
@@ -135,6 +144,7 @@ void check_join(Violations& violations, const Subject& subject, const EngineCase
 
 Violations check_state_copies(const Subject& subject) {
   Violations violations;
+  if (!is_causal(subject)) return violations;
   for (const EngineCase& where : every_case()) {
     const auto built = build(subject, *where.engine);
     MixerState start = built->state(3);
@@ -178,7 +188,7 @@ Violations check_state_bytes(const Subject& subject) {
   const MixerTraits::StateKind kind = built->mixer->traits().state;
   for (int64_t n : {0, 1, 63, 64, 65, 130}) {
     MixerState state = built->state(2);
-    if (n > 0) built->run(tokens(2, n), &state);
+    if (n > 0 && built->mixer->traits().causal) built->run(tokens(2, n), &state);
     const int64_t said = built->mixer->state_bytes(2, n);
     if (const std::string arrays = said_arrays(*built->mixer, n, *where.engine); arrays != held_arrays(state)) {
       violations.push_back(

@@ -21,7 +21,7 @@ struct Subject {
 
 inline constexpr int64_t kChannels = 16;
 inline constexpr double kLeastTolerance = 2e-5;  // of a subject: plain sums over tokens and channels
-inline constexpr double kGradientFactor = 10;  // gradients sum over tokens and rows what outputs round once
+inline constexpr double kGradientFactor = 10;    // gradients sum over tokens and rows what outputs round once
 
 // The mixer with parameters on one engine. Their values are a function of the parameters' names alone: the public
 // initialisation plus noise on everything trainable, so that no gain is 1 and no bias 0.

@@ -57,6 +57,7 @@ Violations check_packed_weights(const Subject& subject) {
       }
     };
     compare("against the same numbers in double", found, expected);
+    if (!packed->mixer->traits().causal) continue;
     MixerState state = packed->state(2);
     const HostArray front = packed->run(x.sliced(1, 0, kFirst), &state),
                     rest = packed->run(x.sliced(1, kFirst, kTokens - kFirst), &state);

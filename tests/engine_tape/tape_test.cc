@@ -10,7 +10,7 @@
 #include "engine/tape/tape_engine.h"
 #include "engine/vocabulary.h"
 #include "kernels/packed_linear.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 #include "updates/adamw/adamw.h"
 
 namespace rebased {
@@ -126,7 +126,7 @@ TYPED_TEST(Recording, MemoryComesBackAfterEachPass) {
                        {"d_model", 16},
                        {"n_layers", 2},
                        {"mixers", Json::array({{{"type", "rebased"}, {"num_heads", 2}}})}};
-  LanguageModel model(model_config_from_json(config, "model.json"));
+  SequenceModel model(model_config_from_json(config, "model.json"));
   model.parameters().initialise(engine, 1);
   for (Param& param : model.parameters().params()) engine.track(param.value);
   std::vector<int64_t> ids(64);

@@ -27,7 +27,7 @@ class PerplexityTest : public testing::Test {
 
   inline static std::vector<std::shared_ptr<std::string>> kept_;
   CpuEngine engine_;
-  std::unique_ptr<LanguageModel> model_ = tiny_model(engine_, tiny_config(256));
+  std::unique_ptr<SequenceModel> model_ = tiny_model(engine_, tiny_config(256));
 };
 
 // float32 logits through two layers, up to 40 of them summed.
@@ -92,7 +92,7 @@ TEST_F(PerplexityTest, RefusesAPassBeyondTheMemory) {
   ModelConfig config = tiny_config(256);
   config.n_layers = 8;
   config.mixers = {Json{{"type", "rebased"}, {"num_heads", 1}, {"feature_dim", 128}, {"head_dim", 65536}}};
-  const LanguageModel model(config);
+  const SequenceModel model(config);
   const ByteText whole = text(letters(6000));
   EXPECT_THAT(
       [&] { check_perplexity(model, whole, {.window = 4, .batch = 1000}); },

@@ -34,7 +34,7 @@ testing::Matcher<RecallSlice> slice_is(int64_t low, int64_t high, int64_t positi
 class RecallTest : public testing::Test {
  protected:
   CpuEngine engine_;
-  std::unique_ptr<LanguageModel> model_ = tiny_model(engine_, tiny_config(10));
+  std::unique_ptr<SequenceModel> model_ = tiny_model(engine_, tiny_config(10));
 };
 
 TEST_F(RecallTest, CountsByHand) {

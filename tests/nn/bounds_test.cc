@@ -38,7 +38,7 @@ TEST(ModelSize, IsThatOfTheDeclaredModel) {
                                             {"mixers", mixers},
                                             {"state_mixers", state_mixers}});
     int64_t numbers = 0;
-    const LanguageModel model(config);
+    const SequenceModel model(config);
     for (const Param& param : model.parameters().params()) numbers += param.spec.shape.numel();
     EXPECT_EQ(parameter_count(config, "f"), static_cast<double>(numbers)) << n_layers;
   }
@@ -46,7 +46,7 @@ TEST(ModelSize, IsThatOfTheDeclaredModel) {
 
 // Quadratic, this would take hours.
 TEST(ModelSize, AsManyLayersAsThereMayBeAreDeclaredInLinearTime) {
-  const LanguageModel model = model_from(
+  const SequenceModel model = model_from(
       {{"d_model", 1}, {"vocab_size", 2}, {"n_layers", 65536}, {"mixers", Json::array({Json{{"type", "identity"}}})}});
   EXPECT_EQ(model.blocks().size(), 65536u);
   EXPECT_EQ(model.parameters().params().size(), 4u * 65536u + 3u);
@@ -72,7 +72,7 @@ TEST(Memory, NamesWhatIsTooMuch) {
 std::pair<std::vector<float>, int64_t> run_window(int64_t window, int64_t piece) {
   const Json mixer{{"type", "sliding_window"}, {"window", window}, {"num_heads", 2}, {"rope_fraction", 1.0}};
   CpuEngine engine;
-  LanguageModel model = model_from(
+  SequenceModel model = model_from(
       {{"vocab_size", 10}, {"d_model", 8}, {"n_layers", 1}, {"init_std", 0.5}, {"mixers", Json::array({mixer})}});
   model.parameters().initialise(engine, 1);
   ModelState state = model.initial_state(engine, 1);

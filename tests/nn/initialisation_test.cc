@@ -69,7 +69,7 @@ Json full_model() {
 // Every normal weight N(0, init_std); projections called out_proj and fc2 smaller by sqrt(2 n_layers) = 4; the public
 // code leaves proj_o and projection alone. Convolutions U(-1/sqrt K, 1/sqrt K), norms 1 and 0, biases 0.
 TEST(Initialisation, FollowsThePublicRules) {
-  LanguageModel model = model_from(full_model());
+  SequenceModel model = model_from(full_model());
   CpuEngine cpu;
   model.parameters().initialise(cpu, 1);
   int smaller = 0;
@@ -95,7 +95,7 @@ TEST(Initialisation, FollowsThePublicRules) {
 TEST(Initialisation, CanLeaveResidualProjectionsAlone) {
   Json json = full_model();
   json["rescale_residual"] = false;
-  LanguageModel model = model_from(json);
+  SequenceModel model = model_from(json);
   CpuEngine cpu;
   model.parameters().initialise(cpu, 1);
   expect_normal(model.parameters().at("layers.2.mixer.out_proj.weight"), 0.05);
@@ -104,9 +104,9 @@ TEST(Initialisation, CanLeaveResidualProjectionsAlone) {
 
 TEST(Initialisation, IsAFunctionOfSeedAndNameAlone) {
   CpuEngine cpu;
-  LanguageModel one = model_from({{"d_model", 24}, {"vocab_size", 30}});
+  SequenceModel one = model_from({{"d_model", 24}, {"vocab_size", 30}});
   const Json reversed = Json::array({Json{{"type", "rebased"}}, Json{{"type", "rebased"}}});
-  LanguageModel other =
+  SequenceModel other =
       model_from({{"d_model", 24}, {"vocab_size", 30}, {"mixers", reversed}});  // declares others before
   one.parameters().initialise(cpu, 7);
   other.parameters().initialise(cpu, 7);
@@ -124,7 +124,7 @@ TEST(Initialisation, OfFeatureMaps) {
   };
   const Json mixers = Json::array({map({{"name", "performer"}, {"size", 40}}), map({{"name", "hedgehog"}}),
                                    map({{"name", "all_poly"}, {"size", 64}})});
-  LanguageModel model = model_from({{"d_model", 16}, {"n_layers", 3}, {"vocab_size", 8}, {"mixers", mixers}});
+  SequenceModel model = model_from({{"d_model", 16}, {"n_layers", 3}, {"vocab_size", 8}, {"mixers", mixers}});
   CpuEngine cpu;
   model.parameters().initialise(cpu, 1);
   const Param& projection = model.parameters().at("layers.0.mixer.feature_map.projection");
@@ -146,7 +146,7 @@ TEST(Initialisation, OfFeatureMaps) {
 
 TEST(Initialisation, OfTheImplicitFilter) {
   const Json mixer{{"type", "base_conv"}, {"filter", "implicit"}, {"max_tokens", 5}};
-  LanguageModel model =
+  SequenceModel model =
       model_from({{"d_model", 12}, {"n_layers", 1}, {"vocab_size", 8}, {"mixers", Json::array({mixer})}});
   CpuEngine cpu;
   model.parameters().initialise(cpu, 1);
@@ -166,22 +166,22 @@ TEST(Initialisation, OfTheImplicitFilter) {
 
 // Weight decay may be kept from gains and biases.
 TEST(Parameters, SayWhichAreWeightDecayed) {
-  const LanguageModel model = model_from(full_model());
+  const SequenceModel model = model_from(full_model());
   for (const Param& param : model.parameters().params()) {
     const bool matrix = param.spec.shape.rank() > 1;
     if (!param.spec.trainable) continue;
-    EXPECT_EQ(param.spec.group.decay, matrix ? Decay::kAlways : Decay::kWithAll) << param.spec.name;
+    EXPECT_EQ(param.spec.group.decay, matrix ? WeightDecay::kAlways : WeightDecay::kWithAll) << param.spec.name;
   }
 }
 
 TEST(Parameters, AreDeclaredWithTheirGroup) {
   ParameterStore store;
   const Scope scope(store, "a", 1, 1);
-  scope.param("w", Shape({1}), init::constant(0), {.decay = Decay::kNever, .lr_scale = 0.25});
+  scope.param("w", Shape({1}), init::constant(0), {.decay = WeightDecay::kNever, .lr_scale = 0.25});
   scope.matrix("m", Shape({1, 1}), init::constant(0), {.lr_scale = 3});
-  EXPECT_EQ(store.at("a.w").spec.group.decay, Decay::kNever);
+  EXPECT_EQ(store.at("a.w").spec.group.decay, WeightDecay::kNever);
   EXPECT_EQ(store.at("a.w").spec.group.lr_scale, 0.25);
-  EXPECT_EQ(store.at("a.m").spec.group.decay, Decay::kAlways);
+  EXPECT_EQ(store.at("a.m").spec.group.decay, WeightDecay::kAlways);
   EXPECT_EQ(store.at("a.m").spec.group.lr_scale, 3);
   for (const double scale : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity()})
     EXPECT_THROW(scope.param("x", Shape({1}), init::constant(0), {.lr_scale = scale}), ConfigError);

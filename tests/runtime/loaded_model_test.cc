@@ -148,7 +148,7 @@ TEST_F(LoadedModelTest, ComputesWithPackedWeights) {
     save(config);
     for (const char* type : {"bf16", "int8", "int4"}) {
       const auto packed = LoadedModel::open(path_, type);
-      auto rounded = std::make_unique<LanguageModel>(config);
+      auto rounded = std::make_unique<SequenceModel>(config);
       rounded->parameters().initialise(engine_, 7);
       for (Param& param : rounded->parameters().params()) {
         const Value& value = packed->model().parameters().at(param.spec.name).value;

@@ -6,7 +6,7 @@
 
 #include "engine/cpu/cpu_engine.h"
 #include "io/model_folder.h"
-#include "nn/language_model.h"
+#include "nn/sequence_model.h"
 #include "text/byte_tokenizer.h"
 
 namespace rebased {
@@ -24,15 +24,15 @@ inline ModelConfig tiny_config(int64_t vocab_size = 257) {
       "tiny model");
 }
 
-inline std::unique_ptr<LanguageModel> tiny_model(CpuEngine& engine, const ModelConfig& config = tiny_config()) {
-  auto model = std::make_unique<LanguageModel>(config);
+inline std::unique_ptr<SequenceModel> tiny_model(CpuEngine& engine, const ModelConfig& config = tiny_config()) {
+  auto model = std::make_unique<SequenceModel>(config);
   model->parameters().initialise(engine, 7);
   return model;
 }
 
 // The head answers `strength` for `id` and 0 for every other, whatever was read: normalised rows add up to 0, and the
 // shift of the last norm is 1. With strength 0 every id is equally likely.
-inline void answer_always(LanguageModel& model, CpuEngine& engine, int64_t id, float strength) {
+inline void answer_always(SequenceModel& model, CpuEngine& engine, int64_t id, float strength) {
   const int64_t V = model.config().vocab_size, C = model.config().d_model;
   std::vector<float> head(static_cast<size_t>(V * C), 0.0f);
   for (int64_t c = 0; c < C; ++c) head[static_cast<size_t>(id * C + c)] = strength / static_cast<float>(C);
@@ -42,7 +42,7 @@ inline void answer_always(LanguageModel& model, CpuEngine& engine, int64_t id, f
   model.parameters().at("ln_f.bias").value = engine.full(Shape({C}), DType::kF32, 1);
 }
 
-inline void save_model(const LanguageModel& model, CpuEngine& engine, const std::string& path,
+inline void save_model(const SequenceModel& model, CpuEngine& engine, const std::string& path,
                        bool with_tokenizer = true) {
   std::vector<std::vector<float>> data;
   std::vector<TensorToWrite> tensors;

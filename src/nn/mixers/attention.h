@@ -14,9 +14,7 @@ class AttentionMixer : public SoftmaxMixer {
   AttentionMixer(const Options& options, const Scope& scope, const MixerSetup& setup)
       : SoftmaxMixer(options, 0, scope, setup) {}
 
-  MixerTraits traits() const override {
-    return {.state = MixerTraits::StateKind::kGrowing, .prefix = MixerTraits::Prefix::kHonoured};
-  }
+  MixerTraits traits() const override { return softmax_traits(); }
   std::vector<StateArray> state_arrays(int64_t tokens) const override;
 
  protected:

@@ -1,10 +1,13 @@
 #include "nn/mixers/registry.h"
 
+#include <fmt/format.h>
+
 #include "base/error.h"
 #include "base/suggest.h"
 #include "nn/mixers/attention.h"
 #include "nn/mixers/base_conv.h"
 #include "nn/mixers/based.h"
+#include "nn/mixers/bidirectional.h"
 #include "nn/mixers/identity.h"
 #include "nn/mixers/linear_attention.h"
 #include "nn/mixers/rebased.h"
@@ -25,6 +28,7 @@ const std::vector<MixerEntry>& mixer_registry() {
       mixer_entry<SlidingWindowMixer>("sliding_window", "softmax attention over a fixed number of last keys"),
       mixer_entry<ShortConvMixer>("short_conv", "causal depthwise convolution over a few tokens"),
       mixer_entry<BaseConvMixer>("base_conv", "gated convolution, as in Zoology (arXiv:2312.04927) or in Based"),
+      mixer_entry<BidirectionalMixer>("bidirectional", "a mixer that reads forward and one that reads backward"),
       mixer_entry<IdentityMixer>("identity", "no mixing over time"),
   };
   return entries;
@@ -37,6 +41,25 @@ const MixerEntry& find_mixer(std::string_view name, std::string_view where) {
     names.push_back(entry.name);
   }
   throw ConfigError("{}: unknown mixer '{}'{}", where, name, did_you_mean(name, names));
+}
+
+Json resolve_mixer(const Json& mixer, const std::string& where) {
+  if (!mixer.is_object() || !mixer.contains("type") || !mixer["type"].is_string()) {
+    throw ConfigError("{}: expected a table with type = \"NAME\", found {}", where, json_text(mixer));
+  }
+  const auto name = mixer["type"].get<std::string>();
+  Json options = mixer;
+  options.erase("type");
+  Json resolved{{"type", name}};
+  resolved.update(find_mixer(name, where + ".type").resolve(options, where));
+  return resolved;
+}
+
+std::unique_ptr<SequenceMixer> build_mixer(const Json& mixer, const Scope& scope, const MixerSetup& setup) {
+  Json options = mixer;
+  const auto name = options["type"].get<std::string>();
+  options.erase("type");
+  return find_mixer(name, scope.prefix()).build(options, scope.prefix(), scope, setup);
 }
 
 }  // namespace rebased

@@ -22,9 +22,7 @@ class SlidingWindowMixer : public SoftmaxMixer {
   SlidingWindowMixer(const Options& options, const Scope& scope, const MixerSetup& setup)
       : SoftmaxMixer(options, options.window, scope, setup), window_(options.window) {}
 
-  MixerTraits traits() const override {
-    return {.state = MixerTraits::StateKind::kGrowing, .prefix = MixerTraits::Prefix::kHonoured};
-  }
+  MixerTraits traits() const override { return softmax_traits(); }
   std::vector<StateArray> state_arrays(int64_t tokens) const override;
 
  protected:

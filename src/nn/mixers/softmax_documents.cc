@@ -73,7 +73,10 @@ SoftmaxMixer::Places SoftmaxMixer::places_in(const Layout& layout, const MixerSt
       const auto i = static_cast<size_t>(d.row * layout.tokens() + t);
       at.place[i] = before + t;
       at.first[i] = window_ > 0 ? std::max(begin, before + t - window_ + 1) : begin;
-      at.last[i] = before + std::max(t, d.begin + d.prefix - 1);
+      const int64_t end = before + d.begin + d.length - 1;
+      at.last[i] = options_.causal ? before + std::max(t, d.begin + d.prefix - 1)
+                   : window_ > 0   ? std::min(end, before + t + window_ - 1)
+                                   : end;
     }
   }
   return at;

@@ -85,7 +85,10 @@ MixerOutput SoftmaxMixer::mix(const Value& x, const Context& ctx, MixerState* st
     q = norm_q_(q);
     k = norm_k_(k);
   }
-  const bool packed = ctx.layout != nullptr;
+  const Layout* layout = ctx.layout;
+  const Layout rows = Layout::whole(options_.causal ? 0 : B, T);
+  if (layout == nullptr && !options_.causal) layout = &rows;
+  const bool packed = layout != nullptr;
   const AttentionOptions attention{.scale = 1 / std::sqrt(static_cast<double>(head_dim_)),
                                    .window = packed ? 0 : window_,
                                    .additive_mask = options_.additive_mask,
@@ -93,13 +96,13 @@ MixerOutput SoftmaxMixer::mix(const Value& x, const Context& ctx, MixerState* st
                                    .dropout_key = ctx.dropout_stream(path())};
   Places at;
   if (packed) {
-    at = places_in(*ctx.layout, state);
+    at = places_in(*layout, state);
   } else {
     at.position = host_positions(B, T, ctx, state);
   }
   Keys keys{std::move(k), std::move(v), at.position, at.place};
   if (state != nullptr) {
-    keys = packed ? remember_documents(*state, keys.k, keys.v, *ctx.layout, at)
+    keys = packed ? remember_documents(*state, keys.k, keys.v, *layout, at)
                   : remember(*state, std::move(keys.k), std::move(keys.v), at.position);
   }
   const Value key_pos = positions_of(x, keys.position);
@@ -122,7 +125,14 @@ MixerOutput SoftmaxMixer::mix(const Value& x, const Context& ctx, MixerState* st
   return {out_proj_(merge_heads(softmax_attention(q, k, v, attention, positions))), {}};
 }
 
+MixerTraits SoftmaxMixer::softmax_traits() const {
+  if (!options_.causal)
+    return {.state = MixerTraits::StateKind::kNone, .causal = false, .prefix = MixerTraits::Prefix::kIndifferent};
+  return {.state = MixerTraits::StateKind::kGrowing, .prefix = MixerTraits::Prefix::kHonoured};
+}
+
 std::vector<StateArray> SoftmaxMixer::cache(int64_t slots) const {
+  if (!options_.causal) return {};
   const Shape vectors({slots, kv_heads_, head_dim_});
   return {
       {"k", vectors}, {"v", vectors}, {.name = "key_pos", .shape = Shape({slots}), .fresh = -1, .dtype = DType::kI64}};

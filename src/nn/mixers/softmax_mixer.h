@@ -15,6 +15,7 @@ struct SoftmaxOptions {
   int64_t num_heads = 1;
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
+  bool causal = true;
   bool qkv_bias = true;
   bool out_bias = true;
   double rope_fraction = 0;
@@ -29,6 +30,7 @@ struct SoftmaxOptions {
     v("num_heads", num_heads, "heads", between(1, kMostChannels));
     v("num_kv_heads", num_kv_heads, "heads of keys and values, shared evenly; 0: num_heads", between(0, kMostChannels));
     v("head_dim", head_dim, "width of a head; 0: d_model / num_heads", between(0, kMostChannels));
+    v("causal", causal, "a token sees no later one; false: it sees its whole document, and there is no state");
     v("qkv_bias", qkv_bias, "bias on the projections to q, k and v");
     v("out_bias", out_bias, "bias on the output projection");
     v("rope_fraction", rope_fraction, "part of a head's channels that carry rotary positions; 0: none", between(0, 1));
@@ -61,6 +63,7 @@ class SoftmaxMixer : public SequenceMixer {
   virtual int64_t first_slot(int64_t kept, int64_t slots) const = 0;
 
   // Of so many keys: "k" and "v" [S, Hkv, D] and "key_pos" [S], -1 where there is none.
+  MixerTraits softmax_traits() const;
   std::vector<StateArray> cache(int64_t slots) const;
 
  private:

@@ -30,7 +30,7 @@ std::vector<int64_t> labels_at(const std::vector<int64_t>& positions) {
 
 // The loss of `labels` and its parts are those of the logits of every token.
 void expect_loss_of_logits(const Json& config, const std::vector<int64_t>& positions) {
-  LanguageModel model = model_from(config);
+  SequenceModel model = model_from(config);
   CpuEngine engine;
   model.parameters().initialise(engine, 5);
   const Value tokens = token_ids(engine);
@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(LastMixers, LossOfLabels,
                          });
 
 int64_t products_of_loss(const Json& config, const std::vector<int64_t>& positions) {
-  LanguageModel model = model_from(config);
+  SequenceModel model = model_from(config);
   CpuEngine engine;
   model.parameters().initialise(engine, 5);
   const Value tokens = token_ids(engine);
@@ -91,14 +91,14 @@ int64_t products_of_loss(const Json& config, const std::vector<int64_t>& positio
   return product_operations() - before;
 }
 
-TEST(LanguageModel, FewLabelsTakeFewerProducts) {
+TEST(SequenceModel, FewLabelsTakeFewerProducts) {
   const Json config = config_with({{"type", "rebased"}, {"num_heads", 2}, {"feature_dim", 4}}, true);
   constexpr int64_t kProjection = 8 * 8, kHead = 8 * kVocab, kAll = kRows * kTokens;
   EXPECT_EQ(products_of_loss(config, {5, 8, 12}), 2 * (kAll * 4 * kProjection + 3 * kHead));  // not as many in each row
   EXPECT_EQ(products_of_loss(config, {4, 17}), 2 * ((kAll + 2) * 2 * kProjection + 2 * kHead));
 }
 
-std::vector<float> logits_of(LanguageModel& model, CpuEngine& engine, const std::vector<int64_t>& tokens, int64_t rows,
+std::vector<float> logits_of(SequenceModel& model, CpuEngine& engine, const std::vector<int64_t>& tokens, int64_t rows,
                              ModelState& state) {
   const Shape shape({rows, static_cast<int64_t>(tokens.size()) / rows});
   const Value x = engine.from_host(tokens.data(), DType::kI64, shape, DType::kI64);
@@ -108,8 +108,8 @@ std::vector<float> logits_of(LanguageModel& model, CpuEngine& engine, const std:
 }
 
 // Two rows of which the second has seen two tokens more; then both read three: each must answer as it does alone.
-TEST(LanguageModel, ReadsThePositionTableForEachRow) {
-  LanguageModel model = model_from(config_with({{"type", "rebased"}, {"num_heads", 2}, {"feature_dim", 4}}, true));
+TEST(SequenceModel, ReadsThePositionTableForEachRow) {
+  SequenceModel model = model_from(config_with({{"type", "rebased"}, {"num_heads", 2}, {"feature_dim", 4}}, true));
   CpuEngine engine;
   model.parameters().initialise(engine, 5);
   const std::vector<int64_t> first = {1, 2, 3}, second = {4, 5, 6};
@@ -127,11 +127,11 @@ TEST(LanguageModel, ReadsThePositionTableForEachRow) {
 }
 
 // Positions begin again, no mixer of a hybrid sees another document, and labels read their own.
-TEST(LanguageModel, TakesDocumentsInARowAsItTakesThemAlone) {
+TEST(SequenceModel, TakesDocumentsInARowAsItTakesThemAlone) {
   Json config = config_with({{"type", "rebased"}, {"num_heads", 2}, {"feature_dim", 3}}, true);
   config["mixers"].push_back({{"type", "attention"}});
   config["n_layers"] = 3;
-  LanguageModel model = model_from(config);
+  SequenceModel model = model_from(config);
   CpuEngine engine;
   model.parameters().initialise(engine, 5);
   const Layout layout(kRows, kTokens,
