@@ -5,7 +5,9 @@
 #include "cli/ls.h"
 #include "config/document.h"
 #include "engine/cpu/cpu_value.h"
+#include "io/model_folder.h"
 #include "io/standard_streams.h"
+#include "record/score.h"
 #include "record/table.h"
 #include "runtime/loaded_model.h"
 #include "store/packed_tensors.h"
@@ -42,12 +44,16 @@ void ls_model(const LsModelArguments& arguments) {
     bytes += row.bytes;
   }
   const std::string weights(model->packing() ? packing_name(*model->packing()) : "f32");
+  const auto evaluation = evaluation_in(open_model_folder(arguments.model).tensors.metadata());
   const int64_t count = model->model().parameters().trainable_count();
   if (arguments.json) {
-    const Json document{{"weights", weights}, {"parameters", count}, {"bytes", bytes}, {"tensors", rows}};
+    Json document{{"weights", weights}, {"parameters", count}, {"bytes", bytes}};
+    if (evaluation) document.update({{"step", evaluation->step}, {evaluation->score.name, evaluation->score.value}});
+    document["tensors"] = rows;
     return write_output(json_text(document, 2) + "\n");
   }
-  write_output(fmt::format("weights {}: {} parameters in {} bytes\n\n{}", weights, count, bytes, table.text()));
+  const std::string of = evaluation ? ", of " + describe(*evaluation) : "";
+  write_output(fmt::format("weights {}: {} parameters in {} bytes{}\n\n{}", weights, count, bytes, of, table.text()));
 }
 
 }  // namespace

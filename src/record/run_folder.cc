@@ -72,8 +72,8 @@ bool is_leftover(const fs::path& entry) {
   const std::optional<std::string_view> wanted = name_before_temporary(name);
   if (!wanted) return false;
   if (entry.parent_path().filename() == "checkpoints") return number_after(*wanted, "step-").has_value();
-  constexpr std::string_view kWritten[] = {"recipe.toml",   "environment.json", "data.json",
-                                           "metrics.jsonl", "report.html",      "model"};
+  constexpr std::string_view kWritten[] = {
+      "recipe.toml", "environment.json", "data.json", "metrics.jsonl", "report.html", "model", "last"};
   return std::find(std::begin(kWritten), std::end(kWritten), *wanted) != std::end(kWritten);
 }
 

@@ -21,7 +21,7 @@ void check_run_name(std::string_view name);
 
 // What a run leaves behind:
 //   RUN/{recipe.toml, environment.json, data.json, metrics.jsonl, events.out.tfevents.*, log.txt,
-//   checkpoints/step-000123/, model/, report.html, rebased.lock}
+//   checkpoints/step-000123/, model/, last/, report.html, rebased.lock}
 // A folder is a run when it holds a recipe.toml. Only one process has a run at a time: rebased.lock is locked while the
 // RunFolder or a copy of it lives. The run is ours when that file holds our mark, which create() writes.
 class RunFolder {
@@ -52,6 +52,8 @@ class RunFolder {
   std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
   std::filesystem::path log() const { return root_ / "log.txt"; }
   std::filesystem::path report() const { return root_ / "report.html"; }
+  std::filesystem::path model() const { return root_ / "model"; }  // of the best evaluation
+  std::filesystem::path last() const { return root_ / "last"; }    // of the last one
   std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
   std::filesystem::path checkpoint(int64_t step) const;  // checkpoints/step-000123
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 
 namespace rebased {
@@ -13,5 +16,18 @@ struct Score {
 
   bool is_better_than(const Score& other) const { return higher_is_better ? value > other.value : value < other.value; }
 };
+
+// What the weights after a step were worth.
+struct Evaluation {
+  int64_t step = 0;
+  Score score;
+};
+
+std::string describe(const Evaluation& evaluation);  // "step 40, test accuracy 0.9912"
+
+// How the metadata of a model's tensors say it: "step", "score" (the name) and "value". Reading gives nothing where
+// they are not these.
+std::map<std::string, std::string> evaluation_metadata(const Evaluation& evaluation);
+std::optional<Evaluation> evaluation_in(const std::map<std::string, std::string>& metadata);
 
 }  // namespace rebased

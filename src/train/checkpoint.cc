@@ -34,11 +34,13 @@ class Outgoing {
   std::vector<TensorToWrite> list_;
 };
 
-void write_model(ModelFolderWriter& writer, SequenceModel& model, const Tokenizer* tokenizer) {
+void write_model(ModelFolderWriter& writer, SequenceModel& model, const Tokenizer* tokenizer,
+                 std::map<std::string, std::string> metadata = {}) {
   Outgoing tensors;
   for (const Param& param : model.parameters().params()) tensors.add(param.spec.name, param.value);
   writer.write_config(options_to_json(model.config()));
-  writer.write_tensors(tensors.list(), {{"format", "pt"}});
+  metadata["format"] = "pt";
+  writer.write_tensors(tensors.list(), metadata);
   if (tokenizer != nullptr) writer.write_file("tokenizer.json", tokenizer->to_json().dump(2));
 }
 
@@ -95,10 +97,19 @@ TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine
   return state;
 }
 
-void save_model(const std::filesystem::path& folder, SequenceModel& model, const Tokenizer* tokenizer) {
+void save_model(const std::filesystem::path& folder, SequenceModel& model, const Tokenizer* tokenizer,
+                const Evaluation& evaluation) {
   ModelFolderWriter writer(folder.string(), Place::kOwn);
-  write_model(writer, model, tokenizer);
+  write_model(writer, model, tokenizer, evaluation_metadata(evaluation));
   writer.commit();
+}
+
+std::optional<Evaluation> saved_evaluation(const std::filesystem::path& folder) {
+  try {
+    return evaluation_in(open_model_folder(folder.string()).tensors.metadata());
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 }  // namespace rebased

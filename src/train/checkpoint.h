@@ -2,10 +2,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
 
 #include "config/limits.h"
 #include "nn/sequence_model.h"
+#include "record/score.h"
 #include "text/tokenizer.h"
 #include "train/optimizer.h"
 
@@ -41,7 +44,12 @@ void save_checkpoint(const std::filesystem::path& folder, SequenceModel& model, 
 TrainerState load_checkpoint(const std::filesystem::path& folder, Engine& engine, SequenceModel& model,
                              AdamW& optimizer);
 
-// Writes the model alone, for inference, in the place that a run has for it.
-void save_model(const std::filesystem::path& folder, SequenceModel& model, const Tokenizer* tokenizer);
+// Writes the model alone, for inference, with what it is worth, in the place that a run has for it.
+void save_model(const std::filesystem::path& folder, SequenceModel& model, const Tokenizer* tokenizer,
+                const Evaluation& evaluation);
+
+// What save_model wrote with the model in the folder; nothing when there is none that can be read, or one of an earlier
+// version, which did not write it.
+std::optional<Evaluation> saved_evaluation(const std::filesystem::path& folder);
 
 }  // namespace rebased

@@ -92,6 +92,27 @@ double Trainer::epoch_of(int64_t step) const {
 }
 
 int64_t Trainer::resume() {
+  if (load_newest() > 0) take_best();
+  return state_.step;
+}
+
+// The weights of the best evaluation are in RUN/model, or are those at hand, or are lost.
+void Trainer::take_best() {
+  const std::optional<Evaluation> saved = saved_evaluation(folder_->model());
+  const bool is_first = state_.best_step == 0;
+  if (saved && saved->score.name == judge_.name && (is_first || !best().score.is_better_than(saved->score))) {
+    state_.best = saved->score.value;
+    state_.best_step = saved->step;
+  } else if (state_.best_step == state_.step) {
+    save_best();
+  } else if (state_.best_step > 0) {
+    log_warning("the weights of the best evaluation, {}, are not in {}{}", describe(best()), folder_->model().string(),
+                state_.finished ? "" : ": from here on, the best is counted anew");
+    if (!state_.finished) state_.best_step = 0;
+  }
+}
+
+int64_t Trainer::load_newest() {
   std::exception_ptr newest_error;
   for (const CheckpointEntry& entry : folder_->list_checkpoints()) {
     try {
@@ -210,10 +231,15 @@ void Trainer::log_statistics(int64_t step) {
   metrics_->write(step, epoch_of(step), values);
 }
 
-Score Trainer::judged(double value) const {
-  Score score = judge_;
-  score.value = value;
-  return score;
+Evaluation Trainer::judged(int64_t step, double value) const {
+  Evaluation evaluation{.step = step, .score = judge_};
+  evaluation.score.value = value;
+  return evaluation;
+}
+
+void Trainer::save_best() {
+  require_finite(state_.step);
+  save_model(folder_->model(), *model_, data_->tokenizer().get(), best());
 }
 
 std::vector<Score> Trainer::evaluation() {
@@ -228,9 +254,10 @@ bool Trainer::evaluate(Progress& progress) {
   const RecordingOff off(engine_->autograd());
   const std::vector<Score> scores = evaluation();
   state_.last = scores.front().value;
-  if (state_.best_step == 0 || scores.front().is_better_than(best())) {
+  if (state_.best_step == 0 || scores.front().is_better_than(best().score)) {
     state_.best = state_.last;
     state_.best_step = state_.step;
+    save_best();
   }
   Json values = Json::object();
   std::string line = fmt::format("step {}", state_.step);
@@ -281,7 +308,9 @@ TrainEnd Trainer::run(Progress& progress) {
     }
   }
   progress.finish();
-  save_model(folder_->root() / "model", *model_, data_->tokenizer().get());
+  const Evaluation last = judged(state_.step, state_.last);
+  save_model(folder_->last(), *model_, data_->tokenizer().get(), last);
+  if (!saved_evaluation(folder_->model())) save_model(folder_->model(), *model_, data_->tokenizer().get(), last);
   return TrainEnd::kFinished;
 }
 

@@ -35,9 +35,11 @@ class Trainer {
   void enter(RunFolder folder) { folder_ = std::move(folder); }
 
   // Continues from the newest complete checkpoint; returns its step, 0 when there is none. One that cannot be read is
-  // passed over with a warning; when none can, throws what the newest one said.
+  // passed over with a warning; when none can, throws what the newest one said. The best evaluation so far is that of
+  // RUN/model, which a killed process may have saved after its last checkpoint.
   int64_t resume();
-  // Throws NotFiniteError when a loss, a gradient, a score or what a checkpoint would hold is not finite.
+  // Keeps the model of the best evaluation in RUN/model, and at its end leaves that of the last one in RUN/last. Throws
+  // NotFiniteError when a loss, a gradient, a score or what a checkpoint or model would hold is not finite.
   TrainEnd run(Progress& progress);
 
   // A line for people: above the progress bar and into the run's log.txt.
@@ -47,7 +49,7 @@ class Trainer {
   TrainingData& data() { return *data_; }
   Engine& engine() { return *engine_; }
   const TrainerState& state() const { return state_; }
-  Score best() const { return judged(state_.best); }  // by the score that the run is judged by
+  Evaluation best() const { return judged(state_.best_step, state_.best); }  // by the score that the run is judged by
   int64_t total_steps() const;
 
   // Forward and backward of one batch without an update; returns the loss.
@@ -74,7 +76,10 @@ class Trainer {
   void checkpoint();
   void open_records();
   std::vector<Score> evaluation();
-  Score judged(double value) const;
+  Evaluation judged(int64_t step, double value) const;
+  int64_t load_newest();
+  void take_best();
+  void save_best();
   std::string first_not_finite();
   [[noreturn]] void stop_for_not_finite(int64_t updates, const std::string& what);
   double epoch_of(int64_t step) const;

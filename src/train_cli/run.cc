@@ -72,6 +72,7 @@ ReportRun report_of(const Recipe& recipe, const RunFolder& folder, Trainer& trai
                {"parameters", std::to_string(outcome.parameters)},
                {"state", fmt::format("{} bytes", outcome.state_bytes)},
                {"steps", fmt::format("{} of {}", outcome.steps, trainer.total_steps())}};
+  run.facts.insert(run.facts.end(), outcome.models.begin(), outcome.models.end());
   for (const Baseline& baseline : outcome.baselines) {
     run.facts.push_back({baseline.name, fmt::format("{:.4f} {}", baseline.value, readable(outcome.best.name))});
   }
@@ -89,10 +90,22 @@ std::vector<Json> metrics_left(const std::filesystem::path& root) {
   }
 }
 
-RunOutcome outcome_of(const Recipe& recipe, Trainer& trainer, bool finished) {
+// What the models that a run leaves are of.
+std::vector<std::pair<std::string, std::string>> models_of(const RunFolder& folder, const Evaluation& best) {
+  std::vector<std::pair<std::string, std::string>> rows;
+  for (const std::filesystem::path& path : {folder.model(), folder.last()}) {
+    if (const auto saved = saved_evaluation(path)) {
+      rows.emplace_back(path.filename().string(), describe(*saved) + (saved->step == best.step ? ", the best" : ""));
+    }
+  }
+  return rows;
+}
+
+RunOutcome outcome_of(const Recipe& recipe, const RunFolder& folder, Trainer& trainer, bool finished) {
   RunOutcome outcome;
   outcome.finished = finished;
-  outcome.best = trainer.best();
+  outcome.best = trainer.best().score;
+  if (finished) outcome.models = models_of(folder, trainer.best());
   outcome.steps = trainer.state().step;
   outcome.parameters = trainer.model().parameters().trainable_count();
   outcome.state_bytes = measured_state_bytes(trainer);
@@ -131,7 +144,7 @@ RunOutcome train_run(const Recipe& recipe, Trainer& trainer, const RunFolder& fo
                           trainer.total_steps(), thread_count(), folder.root().string()));
   const std::vector<Baseline> baselines = trainer.data().baselines();
   for (const auto& [name, value] : baselines) {
-    trainer.say(progress, fmt::format("{}: {:.4f} {}, to be beaten", name, value, readable(trainer.best().name)));
+    trainer.say(progress, fmt::format("{}: {:.4f} {}, to be beaten", name, value, readable(trainer.best().score.name)));
   }
   if (const int64_t step = trainer.resume(); trainer.state().finished) {
     trainer.say(progress, fmt::format("finished after step {}: left as it is, more steps need a new run", step));
@@ -139,7 +152,7 @@ RunOutcome train_run(const Recipe& recipe, Trainer& trainer, const RunFolder& fo
     trainer.say(progress, fmt::format("going on after step {}", step));
   }
   const bool finished = trainer.run(progress) == TrainEnd::kFinished;
-  RunOutcome outcome = outcome_of(recipe, trainer, finished);
+  RunOutcome outcome = outcome_of(recipe, folder, trainer, finished);
   outcome.baselines = baselines;
   outcome.report = report_of(recipe, folder, trainer, outcome, data);
   return outcome;

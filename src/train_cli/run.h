@@ -14,9 +14,10 @@ namespace rebased {
 
 // What a run came to, for tables and reports.
 struct RunOutcome {
-  bool finished = false;  // false: interrupted, its checkpoint saved, or failed
-  std::string failure;    // why it failed; empty: it did not
-  Score best;             // by the score that it is judged by
+  bool finished = false;                                      // false: interrupted, its checkpoint saved, or failed
+  std::string failure;                                        // why it failed; empty: it did not
+  Score best{};                                               // by the score that it is judged by
+  std::vector<std::pair<std::string, std::string>> models{};  // "model" and "last", and what each is of
   std::vector<Baseline> baselines{};
   int64_t steps = 0;
   int64_t parameters = 0;

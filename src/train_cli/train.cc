@@ -36,7 +36,8 @@ int run_and_report(const Recipe& recipe, Trainer& trainer, const RunFolder& fold
   }
   write_report(folder.report(), {.title = recipe.name, .summary = recipe.description, .runs = {outcome.report}});
   print_output("{}", outcome_table({outcome}).text());
-  print_output("model: {}\nreport: {}\n", (folder.root() / "model").string(), folder.report().string());
+  for (const auto& [name, of] : outcome.models) print_output("{}/ is of {}\n", name, of);
+  print_output("model: {}\nreport: {}\n", folder.model().string(), folder.report().string());
   return 0;
 }
 
@@ -86,6 +87,7 @@ void add_train_command(CLI::App& app, std::function<int()>& run, MakeEngine make
   command->add_flag("--resume", flags->resume,
                     "go on with the run from its newest checkpoint, to the same final weights");
   command->footer(
+      "RUN/model is the model of the best evaluation by the data's own score, RUN/last that of the last one.\n"
       "Ctrl-C saves and says how to go on.\n\nExample:\n  rebased train recipes/demo/rebased.toml --set "
       "optimizer.lr=0.003");
   command->callback([flags, &run, make_engine] { run = [flags, make_engine] { return train(*flags, make_engine); }; });

@@ -61,7 +61,8 @@ class KillTest : public ::testing::Test {
     return {REBASED_TRAIN_PROGRAM, "train", (root_ / "recipe.toml").string(), "--out", (root_ / out).string()};
   }
   std::string weights(const std::string& out) const {
-    return read_file((root_ / out / "model" / "model.safetensors").string());
+    return read_file((root_ / out / "model" / "model.safetensors").string()) +
+           read_file((root_ / out / "last" / "model.safetensors").string());
   }
 
   fs::path root_;

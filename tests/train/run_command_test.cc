@@ -236,6 +236,15 @@ TEST_F(RunCommand, FilesThatComeAndGoInAFolderOfTextAreNoticed) {
   succeeds("train r --resume");
 }
 
+TEST_F(RunCommand, SaysWhichStepEachModelIsOf) {
+  const ProgramResult result = program("train task.toml --out r");
+  EXPECT_THAT(result.out, testing::ContainsRegex("model/ is of step (4|8|12), test accuracy 0\\.[0-9]+, the best\n"));
+  EXPECT_THAT(result.out, testing::ContainsRegex("last/ is of step 12, test accuracy 0\\.[0-9]+"));
+  EXPECT_THAT(read("r/report.html"), testing::ContainsRegex("<dt>model</dt><dd>step [0-9]+, test accuracy"));
+  EXPECT_THAT(read("r/report.html"), HasSubstr("<dt>last</dt><dd>step 12, test accuracy"));
+  EXPECT_THAT(program("train text.toml --out t").out, HasSubstr("last/ is of step 60, bits per byte "));
+}
+
 TEST_F(RunCommand, AFinishedRunSaysThatMoreStepsMeanNothing) {
   succeeds("train task.toml --out r");
   const std::string before = read("r/model/model.safetensors");

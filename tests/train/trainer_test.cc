@@ -16,64 +16,15 @@
 #include "config/document.h"
 #include "io/file.h"
 #include "train/checkpoint.h"
+#include "train/small_run.h"
 
-namespace rebased {
+namespace rebased::testing {
 namespace {
 
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
-
-constexpr const char* kSmall = R"(
-seed = 3
-[data]
-task = "mqar"
-options = { vocab_size = 32, seq_len = 16, pairs = 2, generator = "fast" }
-train_examples = 100
-test_examples = 32
-[model]
-d_model = 16
-mixers = [{ type = "base_conv" }, { type = "rebased", num_heads = 2, feature_dim = 4 }]
-[train]
-batch_size = 32
-epochs = 3
-log_every = 1
-)";
-
-class TrainerTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    root_ = fs::path(::testing::TempDir()) / ("trainer_" + std::to_string(::getpid()));
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-    set_thread_count(2);
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
-  static Recipe recipe(const std::vector<std::string>& assignments = {}) {
-    Json document = parse_toml(kSmall, "small.toml");
-    for (const std::string& assignment : assignments) apply_set(document, assignment);
-    return recipe_from_json(document, "small.toml");
-  }
-
-  TrainEnd train(const Recipe& r, const std::string& name, bool resume = false) {
-    const fs::path path = root_ / name;
-    const RunFolder folder = fs::exists(path) ? RunFolder::open(path) : RunFolder::create(path);
-    write_file_atomic(folder.recipe().string(), to_toml(options_to_json(r)));
-    Trainer trainer(r, make_tape_engine(r), folder, stop_);
-    if (resume) trainer.resume();
-    Progress progress({.mode = ProgressMode::kSilent});
-    return trainer.run(progress);
-  }
-
-  std::string weights(const std::string& name) {
-    return read_file((root_ / name / "model" / "model.safetensors").string());
-  }
-
-  fs::path root_;
-  std::atomic<bool> stop_{false};
-};
 
 TEST_F(TrainerTest, SameRecipeSameBits) {
   EXPECT_EQ(train(recipe(), "a"), TrainEnd::kFinished);
@@ -240,15 +191,6 @@ TEST_F(TrainerTest, RefusesToGoOnFromNumbersThatAreNotFinite) {
 }
 
 // Whatever the first score is, it is the best so far.
-TEST_F(TrainerTest, TheFirstEvaluationIsTheBestSoFar) {
-  const Recipe r = recipe({"train.steps=1", "train.stop_accuracy=1"});
-  train(r, "one");
-  Trainer trainer(r, make_tape_engine(r), RunFolder::open(root_ / "one"), stop_);
-  trainer.resume();
-  EXPECT_EQ(trainer.state().best_step, 1);
-  EXPECT_EQ(trainer.state().best, trainer.state().last);
-}
-
 TEST_F(TrainerTest, ClippingBoundsTheUpdate) {
   Recipe loose = recipe({"train.epochs=1"}), tight = recipe({"train.epochs=1", "optimizer.clip=1e-12"});
   train(loose, "loose");
@@ -328,4 +270,4 @@ TEST_F(TrainerTest, CheckpointOfAnotherModelIsRefusedByTensor) {
 }
 
 }  // namespace
-}  // namespace rebased
+}  // namespace rebased::testing
