@@ -16,6 +16,13 @@ bool rows_side_by_side(const Args& x) {
   return x.B >= thread_count();
 }
 
+// Documents of plain features take chunks even where pairs are a little fewer: the chunked form runs ahead of its
+// memory.
+inline Problem chunked_if_plain(Problem x) {
+  if (x.form == Form::kAuto && plain(x) && x.T > kTile) x.form = Form::kChunked;
+  return x;
+}
+
 // problem(document) -> Problem
 template <class Args, class ProblemOf>
 int64_t documents_scratch(const Args& x, bool backward, const ProblemOf& problem_of_document) {
@@ -25,7 +32,7 @@ int64_t documents_scratch(const Args& x, bool backward, const ProblemOf& problem
     for_documents(x.positions, row, x.T, [&](const Document& d) {
       if (!d.continues && !d.last && d.end - d.begin == length) return;  // as the one before
       length = d.continues || d.last ? -1 : d.end - d.begin;
-      Problem problem = problem_of_document(d);
+      Problem problem = chunked_if_plain(problem_of_document(d));
       if (side_by_side) problem.threads = 1;
       most = std::max(most, scratch_floats(problem, backward));
     });
@@ -54,7 +61,7 @@ void forward_documents(const Args& x, const ProblemOf& problem_of) {
       documents_scratch(x, false, [&](const Document& d) { return problem_of(document_args(x, d)); });
   on_rows(x, floats, x.scratch, [&](int64_t row, int threads, float* scratch) {
     run_documents(x, row, [&](const Args& document) {
-      Problem problem = problem_of(document);
+      Problem problem = chunked_if_plain(problem_of(document));
       problem.threads = threads, problem.scratch = scratch;
       forward(problem);
     });
@@ -67,7 +74,7 @@ void backward_documents(const GradArgs& grad, const ProblemOf& problem_of) {
   const int64_t floats = documents_scratch(grad.forward, true, of_document);
   on_rows(grad.forward, floats, grad.scratch, [&](int64_t row, int threads, float* scratch) {
     run_document_grads(grad, row, [&](const GradArgs& document) {
-      Problem problem = problem_of(document);
+      Problem problem = chunked_if_plain(problem_of(document));
       problem.threads = threads, problem.scratch = scratch;
       backward(problem);
     });
