@@ -1,10 +1,18 @@
 #include "nn/positions.h"
 
+#include <numeric>
+
 namespace rebased {
 
 std::vector<int64_t> host_positions(int64_t B, int64_t T, const Context& ctx, const MixerState* state) {
   const std::span<const int64_t> before = state != nullptr ? state->positions : std::span<const int64_t>();
-  return ctx.layout != nullptr ? ctx.layout->positions(before) : Layout::whole(B, T).positions(before);
+  if (ctx.layout != nullptr) return ctx.layout->positions(before);
+  std::vector<int64_t> positions(static_cast<size_t>(B * T));
+  for (int64_t b = 0; b < B; ++b) {  // each layer of a token asks: no layout is made for it
+    const auto row = positions.begin() + b * T;
+    std::iota(row, row + T, before.empty() ? 0 : before[static_cast<size_t>(b)]);
+  }
+  return positions;
 }
 
 Value token_positions(const Value& x, const Context& ctx, const MixerState* state) {

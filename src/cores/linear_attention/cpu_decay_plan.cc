@@ -1,5 +1,6 @@
 #include "base/threads.h"
 #include "cores/linear_attention/cpu_decay.h"
+#include "kernels/tools/head_group.h"
 
 namespace rebased::kernels::cpu::decayed {
 namespace {
@@ -15,18 +16,6 @@ Form form_of(const Args& x, bool backward) {
   return alone && x.T <= kMostChunk ? Form::kParallel : Form::kChunked;
 }
 
-constexpr int64_t kGroupFloats = int64_t{1} << 17;  // states of a group: half of a second cache
-
-int64_t group_of(const Args& x, const Plan& plan) {
-  const int64_t threads = thread_count();
-  for (int64_t group = x.H; group > 1 && plan.form == Form::kChunked; --group) {
-    const int64_t items = x.B * x.H / group;
-    const bool balanced = items % threads == 0 || items >= 4 * threads;
-    if (x.H % group == 0 && group * x.F * plan.ld_v <= kGroupFloats && balanced) return group;
-  }
-  return 1;
-}
-
 }  // namespace
 
 Plan make_plan(const Args& x, bool backward) noexcept {
@@ -40,7 +29,8 @@ Plan make_plan(const Args& x, bool backward) noexcept {
   plan.ld_v = round_up(plan.values, kPad);
   plan.ld_t = round_up(plan.chunk, kPad);
   plan.by_feature = x.decay == Decay::kFeature;
-  plan.group = backward ? 1 : group_of(x, plan);
+  const bool alone = backward || plan.form != Form::kChunked;
+  plan.group = alone ? 1 : head_group(x.B, x.H, x.F * plan.ld_v, thread_count());
   return plan;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/threads.h"
+#include "kernels/tools/head_group.h"
 
 namespace rebased::kernels::cpu::attention {
 namespace {
@@ -61,19 +62,9 @@ void carve_backward(const Problem& x, const Plan& plan, Carver& carver, Workspac
 // Tokens up to which a second cache holds most of two batch rows. Longer rows: 1.03 to 1.07 of the time at T 512.
 constexpr int64_t kStreamedRow = 256;
 
-// States of a group: half of a second cache. Groups small enough for their chunks to lie there too took 1.1 to 1.3 of
-// the time in gradients.
-constexpr int64_t kGroupFloats = int64_t{1} << 17;
-
 int64_t group_of(const Problem& x, const Plan& plan) {
   if (plan.form != Form::kChunked || plan.segments > 1) return 1;
-  const int64_t threads = threads_of(x);
-  for (int64_t group = x.H; group > 1; --group) {
-    const int64_t items = x.B * x.H / group;
-    const bool balanced = items % threads == 0 || items >= 4 * threads;
-    if (x.H % group == 0 && group * plan.state_floats <= kGroupFloats && balanced) return group;
-  }
-  return 1;
+  return head_group(x.B, x.H, plan.state_floats, threads_of(x));
 }
 
 }  // namespace

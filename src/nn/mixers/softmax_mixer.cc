@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <optional>
 
 #include "base/error.h"
 #include "cores/rope/rope.h"
@@ -85,9 +86,9 @@ MixerOutput SoftmaxMixer::mix(const Value& x, const Context& ctx, MixerState* st
     q = norm_q_(q);
     k = norm_k_(k);
   }
-  const Layout* layout = ctx.layout;
-  const Layout rows = Layout::whole(options_.causal ? 0 : B, T);
-  if (layout == nullptr && !options_.causal) layout = &rows;
+  std::optional<Layout> whole;
+  if (ctx.layout == nullptr && !options_.causal) whole = Layout::whole(B, T);
+  const Layout* layout = whole ? &*whole : ctx.layout;
   const bool packed = layout != nullptr;
   const AttentionOptions attention{.scale = 1 / std::sqrt(static_cast<double>(head_dim_)),
                                    .window = packed ? 0 : window_,
